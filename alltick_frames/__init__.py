@@ -1,0 +1,98 @@
+"""AllTick market data as typed Polars, pandas and Arrow frames.
+
+>>> import alltick_frames as at
+>>> at.Period("1m").value
+'1m'
+
+Importing this package imports nothing else: every name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from alltick_frames import sandbox
+    from alltick_frames.api import configure, get_kline
+    from alltick_frames.client import AsyncClient, Client
+    from alltick_frames.errors import (
+        AllTickError,
+        AllTickWarning,
+        ApiError,
+        ArgumentError,
+        AuthenticationError,
+        BudgetError,
+        CodeNotPermittedError,
+        ConfigError,
+        DecodeError,
+        HistoryStartWarning,
+        IncompleteDataError,
+        IncompleteDataWarning,
+        PlanLimitError,
+        PlanWarning,
+        RateLimitError,
+        StoreError,
+        StreamError,
+        TransportError,
+        UnknownCodeError,
+    )
+    from alltick_frames.periods import Period
+    from alltick_frames.spans import Missing, Span
+
+__all__ = [
+    "AllTickError",
+    "AllTickWarning",
+    "ApiError",
+    "ArgumentError",
+    "AsyncClient",
+    "AuthenticationError",
+    "BudgetError",
+    "Client",
+    "CodeNotPermittedError",
+    "ConfigError",
+    "DecodeError",
+    "HistoryStartWarning",
+    "IncompleteDataError",
+    "IncompleteDataWarning",
+    "Missing",
+    "Period",
+    "PlanLimitError",
+    "PlanWarning",
+    "RateLimitError",
+    "Span",
+    "StoreError",
+    "StreamError",
+    "TransportError",
+    "UnknownCodeError",
+    "configure",
+    "get_kline",
+    "sandbox",
+]
+
+_HOMES = {
+    "AsyncClient": "client",
+    "Client": "client",
+    "Missing": "spans",
+    "Period": "periods",
+    "Span": "spans",
+    "configure": "api",
+    "get_kline": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    if name == "sandbox":
+        return import_module("alltick_frames.sandbox")
+    value = getattr(import_module(f"alltick_frames.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,236 @@
+"""`get_kline` and its siblings on one default client."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from alltick_frames.client import Client
+from alltick_frames.settings import Token
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+    from typing import Unpack
+
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from alltick_frames.client import KlineOptions, Progress
+    from alltick_frames.kline import Forming
+    from alltick_frames.periods import Period
+    from alltick_frames.settings import FrameKind, Network, OnIncomplete
+
+__all__ = ["configure", "get_kline"]
+
+_lock = threading.Lock()
+_client: Client | None = None
+_configured: dict[str, Any] = {}
+
+
+def configure(
+    *,
+    token: str | None = None,
+    plan: str | None = None,
+    frame: FrameKind | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    base_url: str | None = None,
+    ws_url: str | None = None,
+    network: Network | None = None,
+    on_incomplete: OnIncomplete | None = None,
+    limits: Mapping[str, Any] | None = None,
+) -> None:
+    """Set up the module-level functions; what is left out keeps its earlier setting.
+
+    Precedence of every setting: this call, then the environment variable `ALLTICK_<NAME>`, then the default.
+    Calls in flight finish with the earlier settings.
+
+    Parameters
+    ----------
+    token
+        The API token. Better in `ALLTICK_TOKEN`, or in a file of mode 600 named by `ALLTICK_TOKEN_FILE`, than in
+        a notebook.
+    plan
+        `free` (the default, said once) `basic` `premium` `professional` `all_hk` `all_cn` `all_us`: whose
+        limits requests keep to.
+    frame
+        What is returned: `"polars"` (default), `"pandas"` or `"arrow"`.
+    cache_dir
+        Where bars are kept.
+    base_url, ws_url
+        Scheme and host of the service; plain http and ws only to this machine, such as the sandbox.
+    network
+        `"auto"` (default) or `"never"`.
+    on_incomplete
+        `"raise"` (default), `"warn"` or `"ignore"` what the vendor cannot give.
+    limits
+        Figures that replace the plan's, such as `{"kline": (10, 1)}`: 10 requests in a second.
+
+    Raises
+    ------
+    ConfigError
+        A setting that cannot be used.
+
+    Examples
+    --------
+    >>> configure(plan="professional", frame="pandas")
+    """
+    global _client  # noqa: PLW0603
+    given = {
+        "token": Token(token) if token else None,
+        "plan": plan,
+        "frame": frame,
+        "cache_dir": cache_dir,
+        "base_url": base_url,
+        "ws_url": ws_url,
+        "network": network,
+        "on_incomplete": on_incomplete,
+        "limits": limits,
+    }
+    with _lock:
+        merged = _configured | {name: value for name, value in given.items() if value is not None}
+        # Made before anything is replaced: a setting that cannot be used changes nothing.
+        client = Client(**merged)
+        _configured.update(merged)
+        _client = client
+
+
+@overload
+def get_kline(
+    codes: str | Iterable[str],
+    period: Period | str,
+    range: Any,
+    *,
+    frame: Literal["polars"] | None = None,
+    **options: Unpack[KlineOptions],
+) -> pl.DataFrame: ...
+
+
+@overload
+def get_kline(
+    codes: str | Iterable[str],
+    period: Period | str,
+    range: Any,
+    *,
+    frame: Literal["pandas"],
+    **options: Unpack[KlineOptions],
+) -> pd.DataFrame: ...
+
+
+@overload
+def get_kline(
+    codes: str | Iterable[str],
+    period: Period | str,
+    range: Any,
+    *,
+    frame: Literal["arrow"],
+    **options: Unpack[KlineOptions],
+) -> pa.Table: ...
+
+
+def get_kline(
+    codes: str | Iterable[str],
+    period: Period | str,
+    range: Any,
+    *,
+    frame: FrameKind | None = None,
+    forming: Forming = "drop",
+    on_incomplete: OnIncomplete | None = None,
+    categorical: bool = False,
+    progress: Progress = None,
+) -> Any:
+    """Get bars (OHLCV) of any number of products, over any range, as one frame.
+
+    Large ranges are paged in requests of 500 bars that keep to the plan's limits, several codes at once. The
+    vendor's pages: "GET /kline", "kline_type", "interface limitation".
+
+    Parameters
+    ----------
+    codes
+        One code or several, exactly as in the vendor's product list: `"EURUSD"`, `"BTCUSDT"`, `"GOLD"`,
+        `"700.HK"`, `"AAPL.US"`, `"600519.SH"`. Duplicates collapse, order is kept.
+    period
+        `"1m" "5m" "15m" "30m" "1h" "2h" "4h" "1d" "1w" "1mo"`; no 2h and 4h for stocks.
+    range
+        Half-open, start included and end excluded, naive times in UTC:
+
+        - a lookback, starting on a period boundary: `"30d" "6mo" "1y" "90min" "ytd" "max"`;
+        - an ISO interval: `"2025-01-01/2025-03-31"`, `"2025-01-01/"`; a date, month or year as end means all
+          of it;
+        - `(start, end)` or a slice of str, date, datetime, pandas or NumPy scalars; None leaves an end open;
+        - an int: the newest so many closed bars of each code.
+
+        Of 1d, 1w and 1mo bars it selects trading dates. Without an end it goes up to the last closed bar.
+    frame
+        `"polars"`, `"pandas"` (Arrow-backed) or `"arrow"`; default as configured, else Polars.
+    forming
+        `"drop"` (default) leaves out the bar that is still forming; `"keep"` appends it and adds a column
+        `closed`.
+    on_incomplete
+        What to do about what the vendor cannot give, such as stock history past the newest 500 bars:
+        `"raise"` (default), `"warn"` or `"ignore"`.
+    categorical
+        Make `code` categorical instead of text.
+    progress
+        True or False, or a callable `(done, total, eta)` of requests and seconds, called in this thread; an
+        exception in it cancels. Default: a bar on a terminal or in a notebook when it takes over a second.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        Sorted by code in the asked order, then time; one row per code and timestamp; the same columns when empty:
+
+        ========== ================= ==============================================================
+        code       text              the product code
+        timestamp  timestamp[us,UTC] the vendor's stamp, the bar's open
+        open …     float64           open, high, low, close, unadjusted, in the quote currency
+        volume     float64           as the vendor gives it (A shares in lots of 100); null if none
+        turnover   float64           traded value; null where none is given, as for forex
+        closed     bool              with `forming="keep"` only
+        ========== ================= ==============================================================
+
+        Bars without trades do not exist, they are not filled in.
+
+    Raises
+    ------
+    ArgumentError
+        What can be judged without the network; nothing was sent.
+    ConfigError
+        No token, or another setting that cannot be used.
+    IncompleteDataError
+        The vendor cannot give everything: `.missing` says what and why, `.frame` holds what there is.
+    AuthenticationError, UnknownCodeError, CodeNotPermittedError, PlanLimitError
+        The vendor refused; a refused code among good ones counts as incomplete instead.
+    BudgetError, RateLimitError, TransportError, DecodeError
+        The allowance is used up, or no answer came after every retry; `.frame` holds what had been fetched.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running(plan="professional") as sandbox, at.Client(**sandbox.settings) as client:
+    ...     bars = client.get_kline(["EURUSD", "GOLD"], "1h", "2026-03-02/2026-03-03")
+    >>> bars.columns
+    ['code', 'timestamp', 'open', 'high', 'low', 'close', 'volume', 'turnover']
+    >>> bars["code"].unique(maintain_order=True).to_list()
+    ['EURUSD', 'GOLD']
+    """
+    return _default().get_kline(  # type: ignore[call-overload]  # a kind known at run time
+        codes,
+        period,
+        range,
+        frame=frame,
+        forming=forming,
+        on_incomplete=on_incomplete,
+        categorical=categorical,
+        progress=progress,
+    )
+
+
+def _default() -> Client:
+    """Give the default client, made from the environment of the moment it is first needed."""
+    global _client  # noqa: PLW0603
+    with _lock:
+        if _client is None:
+            _client = Client()
+        return _client

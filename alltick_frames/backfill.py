@@ -1,0 +1,298 @@
+"""What is missing → the next request; its answer → what is now proven. Pure: no clock, no I/O.
+
+`/kline` gives the newest 500 bars at or before an end time. A *walk* pages back through one span of one code by
+asking for what ends just after the oldest bar received: that bar repeats whether the server takes the end as
+included or excluded, and the repetition proves that no bar lies between two pages. A page that does not repeat
+it is asked for once more with a much later end, then the hole is recorded.
+
+Stock codes have no end time: their newest page is all there is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alltick_frames import finality
+from alltick_frames.codes import family_of
+from alltick_frames.spans import Missing, Reason, Span
+from alltick_frames.wire import PAGE_BARS, KlineRequest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from alltick_frames.decode import Page
+    from alltick_frames.errors import ApiError
+    from alltick_frames.periods import Period
+    from alltick_frames.plans import Plan
+    from alltick_frames.ranges import Asked
+
+__all__ = ["Judged", "Stop", "Walk", "absorb", "next_request", "refused", "walk_for"]
+
+# A full page may fall a little short: the forming bar missing, or the newest bar sent twice.
+_FULL_PAGE = PAGE_BARS - 2
+# How far past the oldest bar the second attempt at a repetition reaches: further than any rounding of the end
+# seen or imagined for short bars, and still well inside a page.
+_WIDE_OVERLAP = 120
+# Within a tenth of the depth the plan sells, the start of history is the plan's, not the listing's.
+_DEPTH_TOLERANCE = 0.1
+_YEAR = timedelta(days=365.25)
+_REFUSES_DEPTH = frozenset({603, 604})
+
+
+class Stop(enum.Enum):
+    """Why a walk has ended."""
+
+    COVERED = "the span is covered"
+    HISTORY_START = "nothing older exists"
+    GIVEN_UP = "what is left cannot be had; the walk's `missing` says why"
+    REFUSED = "the vendor refused the code"
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Paging back through *span* of one code; a value that `absorb` replaces.
+
+    Attributes
+    ----------
+    span, reached
+        In keys: instants, or trading dates for 1d and longer. Everything in `[reached, span.end)` is proven.
+    from_newest
+        The first page is the newest one, because the span has no end or the code takes no end time.
+    wanted, closed_bars
+        Stop at so many closed bars, if a number was asked for; and how many there are.
+    oldest_stamp
+        The raw stamp of the oldest bar received.
+    overlap
+        Nominal periods by which the next page reaches past the oldest bar.
+    doubted
+        The last answer proved nothing and is being asked for again.
+    """
+
+    code: str
+    period: Period
+    span: Span
+    from_newest: bool
+    wanted: int | None = None
+    reached: datetime | None = None
+    oldest_stamp: datetime | None = None
+    closed_bars: int = 0
+    overlap: int = 1
+    doubted: bool = False
+    missing: tuple[Missing, ...] = ()
+    stop: Stop | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether any bar has come."""
+        return self.oldest_stamp is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One page with what is known of each bar: its key, and whether it is closed."""
+
+    page: Page
+    keys_us: NDArray[np.int64]
+    closed: NDArray[np.bool_]
+    oldest: datetime | None = field(init=False)
+    newest: datetime | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        has_bars = len(self.keys_us) > 0
+        object.__setattr__(self, "oldest", finality.instant(int(self.keys_us[0])) if has_bars else None)
+        object.__setattr__(self, "newest", finality.instant(int(self.keys_us[-1])) if has_bars else None)
+
+    @classmethod
+    def of(cls, page: Page, walk: Walk, server_now: datetime) -> Judged:
+        """Judge *page*, an answer to a request of *walk*."""
+        keys_us = finality.keys(page.stamps_us, walk.code, walk.period)
+        return cls(page, keys_us, finality.closed(keys_us, walk.code, walk.period, server_now))
+
+
+def walk_for(code: str, period: Period, asked: Asked, span: Span) -> Walk:
+    """Begin the walk that fills *span* of *code*."""
+    from_newest = span.end == asked.span.end and asked.open_end
+    return Walk(
+        code=code,
+        period=period,
+        span=span,
+        from_newest=from_newest or not family_of(code).pageable,
+        wanted=asked.count,
+        stop=None if span else Stop.COVERED,
+    )
+
+
+def next_request(walk: Walk) -> KlineRequest | None:
+    """Give the request that continues *walk*, or None when it has ended."""
+    if walk.stop is not None:
+        return None
+    return KlineRequest(walk.code, walk.period, _end(walk))
+
+
+def _end(walk: Walk) -> datetime | None:
+    nominal = walk.period.nominal
+    if not family_of(walk.code).pageable:
+        return None
+    if walk.oldest_stamp is not None:
+        return _ceil(walk.oldest_stamp + walk.overlap * nominal, _SECOND)
+    if walk.from_newest:
+        return None
+    if walk.period.grid_known:
+        return _ceil(walk.span.end, nominal) + (walk.overlap - 1) * nominal
+    # The stamp of a daily bar may lie up to a day from its trading date, and the grid of 2h and 4h bars is unknown.
+    return _ceil(walk.span.end + nominal + (_DAY if walk.period.by_date else timedelta()), _SECOND)
+
+
+def absorb(walk: Walk, judged: Judged, plan: Plan, now: datetime) -> Walk:
+    """Say where *walk* stands after the answer *judged*."""
+    walk = _note_bad_rows(walk, judged)
+    if not family_of(walk.code).pageable:
+        return _absorb_only_page(walk, judged)
+    if judged.oldest is None:
+        return _nothing_older(walk, plan, now)
+    if walk.oldest_stamp is None:
+        return _ask_wider(walk) if _falls_short(walk, judged) else _advance(walk, judged)
+    goes_back = _stamp(judged, 0) < walk.oldest_stamp
+    if not goes_back and _ignores_end(walk, judged):
+        return _give_up(walk, "not_pageable", "the server ignores the end time")
+    if not goes_back:
+        return _nothing_older(walk, plan, now)
+    if finality.microseconds(walk.oldest_stamp) in judged.page.stamps_us:
+        return _advance(walk, judged)
+    if walk.overlap < _WIDE_OVERLAP:
+        return _ask_wider(walk)
+    return _advance(_note_hole(walk, judged), judged)
+
+
+def refused(walk: Walk, error: ApiError) -> Walk:
+    """End *walk* because the vendor refused a page of it.
+
+    603 and 604 on a page that goes back, after the same code was answered, mean that the plan sells no more.
+    """
+    if walk.started and error.ret in _REFUSES_DEPTH:
+        return _give_up(walk, "beyond_plan", f"ret {error.ret}: {error.msg}")
+    return dataclasses.replace(_give_up(walk, "refused", str(error)), stop=Stop.REFUSED)
+
+
+def _absorb_only_page(walk: Walk, judged: Judged) -> Walk:
+    """Judge the newest page of a stock code: there is no other."""
+    seen = walk if judged.oldest is None else _advance(walk, judged)
+    if seen.stop is not None:
+        return seen
+    if judged.page.received >= _FULL_PAGE:
+        return _give_up(seen, "beyond_reach", f"only the newest {PAGE_BARS} bars of a stock can be asked for")
+    # Fewer than asked for is a listing younger than a page, if a second answer agrees.
+    return dataclasses.replace(seen, stop=Stop.HISTORY_START) if walk.doubted else _doubt(walk)
+
+
+def _advance(walk: Walk, judged: Judged) -> Walk:
+    """Take a page that joins what is held, or is the first."""
+    oldest_stamp = _stamp(judged, 0)
+    fresh = judged.closed & (judged.page.stamps_us < _microseconds_or_end(walk.oldest_stamp))
+    reached = min(judged.oldest or walk.span.end, walk.span.end)
+    closed_bars = walk.closed_bars + int(np.count_nonzero(fresh))
+    enough = walk.wanted is not None and closed_bars >= walk.wanted
+    return dataclasses.replace(
+        walk,
+        reached=reached,
+        oldest_stamp=oldest_stamp,
+        closed_bars=closed_bars,
+        doubted=False,
+        stop=Stop.COVERED if enough or reached <= walk.span.start else None,
+    )
+
+
+def _doubt(walk: Walk) -> Walk:
+    return dataclasses.replace(walk, doubted=True)
+
+
+def _ask_wider(walk: Walk) -> Walk:
+    return dataclasses.replace(walk, overlap=_WIDE_OVERLAP)
+
+
+def _nothing_older(walk: Walk, plan: Plan, now: datetime) -> Walk:
+    return _history_starts(walk, plan, now) if walk.doubted else _doubt(walk)
+
+
+def _falls_short(walk: Walk, judged: Judged) -> bool:
+    """Whether the first page stops before the asked end, which a server that rounds the end would hide.
+
+    No rounding moves an end at midnight; elsewhere a page that stops early is asked for again with a later end.
+    """
+    if walk.from_newest or walk.overlap > 1 or not walk.period.grid_known:
+        return False
+    return walk.span.end.time() != time() and _stamp(judged, -1) + walk.period.nominal < walk.span.end
+
+
+def _note_hole(walk: Walk, judged: Judged) -> Walk:
+    held_from = walk.reached or walk.span.end
+    hole = Span(max(_stamp(judged, -1) + walk.period.nominal, walk.span.start), held_from)
+    lost = Missing(walk.code, walk.period, hole, "lost", "no page reaches from one side to the other")
+    return dataclasses.replace(walk, missing=(*walk.missing, lost)) if hole else walk
+
+
+def _history_starts(walk: Walk, plan: Plan, now: datetime) -> Walk:
+    if walk.reached is not None and plan.history_years is not None:
+        sold = plan.history_years * _YEAR
+        if abs((now - walk.reached) - sold) <= _DEPTH_TOLERANCE * sold:
+            return _give_up(walk, "beyond_plan", f"the {plan.name} plan sells about {plan.history_years} years")
+    return dataclasses.replace(walk, stop=Stop.HISTORY_START)
+
+
+def _give_up(walk: Walk, reason: Reason, detail: str) -> Walk:
+    left = Span(walk.span.start, walk.reached or walk.span.end)
+    missing = Missing(walk.code, walk.period, left, reason, detail)
+    return dataclasses.replace(walk, missing=(*walk.missing, missing), stop=Stop.GIVEN_UP)
+
+
+def _note_bad_rows(walk: Walk, judged: Judged) -> Walk:
+    bad = tuple(
+        Missing(walk.code, walk.period, where, "invalid", f"{row.why}: {row.raw}")
+        for row in judged.page.bad
+        if (where := _where(row.stamp_us, walk, judged))
+    )
+    return dataclasses.replace(walk, missing=tuple(dict.fromkeys((*walk.missing, *bad))))
+
+
+def _where(stamp_us: int | None, walk: Walk, judged: Judged) -> Span | None:
+    """Place a bad row: its own bar, or anywhere in the page if its stamp cannot be read."""
+    nominal = walk.period.nominal
+    if stamp_us is None:
+        if judged.oldest is None or judged.newest is None:
+            return walk.span
+        bar = Span(judged.oldest, judged.newest + nominal)
+    else:
+        key = int(finality.keys(np.array([stamp_us], dtype=np.int64), walk.code, walk.period)[0])
+        bar = Span(finality.instant(key), finality.instant(key) + nominal)
+    touched = bar.start < walk.span.end and bar.end > walk.span.start
+    return bar if touched else None
+
+
+def _ignores_end(walk: Walk, judged: Judged) -> bool:
+    """Whether the answer holds what is newer than was asked for."""
+    asked_end = _end(walk)
+    return asked_end is not None and _stamp(judged, -1) > asked_end + walk.period.nominal
+
+
+def _stamp(judged: Judged, index: int) -> datetime:
+    return finality.instant(int(judged.page.stamps_us[index]))
+
+
+def _microseconds_or_end(stamp: datetime | None) -> int:
+    return np.iinfo(np.int64).max if stamp is None else finality.microseconds(stamp)
+
+
+def _ceil(instant: datetime, nominal: timedelta) -> datetime:
+    beyond = (instant - _EPOCH) % nominal
+    return instant + (nominal - beyond if beyond else timedelta())
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)

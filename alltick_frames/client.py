@@ -1,0 +1,387 @@
+"""`AsyncClient`, where a call is put together, and `Client`, the same methods for code that does not await."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
+
+from anyio.lowlevel import current_token
+
+from alltick_frames import frames, kline, progress as progress_bars
+from alltick_frames.background import BackgroundLoop
+from alltick_frames.codes import check_codes
+from alltick_frames.errors import AllTickError, ArgumentError, ConfigError, PlanWarning
+from alltick_frames.fetch import fetch
+from alltick_frames.ledger import ledger_for
+from alltick_frames.periods import Period
+from alltick_frames.ranges import parse_range
+from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token, resolve
+from alltick_frames.transport import Transport
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from alltick_frames.fetch import Report
+    from alltick_frames.kline import Forming
+
+    Progress = bool | Callable[[int, int, float], None] | None
+
+__all__ = ["AsyncClient", "Client", "KlineOptions"]
+
+
+class KlineOptions(TypedDict, total=False):
+    """The options of `get_kline` that do not change the type of what it returns."""
+
+    forming: Forming
+    on_incomplete: OnIncomplete | None
+    categorical: bool
+    progress: Progress
+
+
+class AsyncClient:
+    """AllTick for code that awaits; the arguments are the settings of `alltick_frames.configure`.
+
+    Use it from one event loop at a time. Equal tokens share one budget, whatever number of clients use them.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> async def closes():
+    ...     async with at.AsyncClient("my-token", plan="professional") as client:
+    ...         return await client.get_kline("EURUSD", "1h", "7d")
+    """
+
+    def __init__(
+        self,
+        token: str | Token | None = None,
+        *,
+        plan: str | None = None,
+        base_url: str | None = None,
+        ws_url: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        frame: FrameKind | None = None,
+        network: Network | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        limits: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.settings = resolve(
+            token=token,
+            plan=plan,
+            base_url=base_url,
+            ws_url=ws_url,
+            cache_dir=cache_dir,
+            frame=frame,
+            network=network,
+            on_incomplete=on_incomplete,
+            limits=limits,
+        )
+        self._forget_connections()
+
+    def __repr__(self) -> str:
+        settings = getattr(self, "settings", None)
+        if settings is None:
+            return f"{type(self).__name__}(not initialised)"
+        token = "***" if settings.token else "none"
+        return f"{type(self).__name__}(token={token}, plan={settings.plan.name!r}, base_url={settings.base_url!r})"
+
+    def __getstate__(self) -> Settings:
+        return dataclasses.replace(self.settings, token=None)
+
+    def __setstate__(self, state: Settings) -> None:
+        # A pickle never carries the token: where it is opened, the environment gives it.
+        self.settings = dataclasses.replace(state, token=resolve().token)
+        self._forget_connections()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        transport = self._transport
+        self._forget_connections()
+        if transport is not None:
+            await transport.aclose()
+
+    @overload
+    async def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: Literal["polars"] | None = None,
+        **options: Unpack[KlineOptions],
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: Literal["pandas"],
+        **options: Unpack[KlineOptions],
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: Literal["arrow"],
+        **options: Unpack[KlineOptions],
+    ) -> pa.Table: ...
+
+    async def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: FrameKind | None = None,
+        forming: Forming = "drop",
+        on_incomplete: OnIncomplete | None = None,
+        categorical: bool = False,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
+        period = Period.parse(period)
+        question = kline.Question(
+            codes=check_codes(codes, period),
+            period=period,
+            asked=parse_range(range, period, utc_now()),
+            forming=_one_of("forming", forming, kline.Forming),
+        )
+        kind: FrameKind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        chosen: OnIncomplete = _one_of("on_incomplete", on_incomplete or self.settings.on_incomplete, OnIncomplete)
+        token = self._token()
+        with progress_bars.shown(progress, f"{_some(question.codes)} {period.value}") as report:
+            return await self._answer(question, token, kind, chosen, categorical, report)
+
+    async def _answer(
+        self,
+        question: kline.Question,
+        token: Token,
+        kind: FrameKind,
+        on_incomplete: OnIncomplete,
+        categorical: bool,  # noqa: FBT001
+        report: Report,
+    ) -> Any:
+        settings = self.settings
+        harvests = kline.begin(question)
+
+        def as_frame() -> Any:
+            table = kline.to_table(question, harvests, settings, utc_now())
+            return frames.to_frame(table, kind, categorical=categorical)
+
+        failure: AllTickError | None = None
+        try:
+            await fetch(
+                harvests, transport=self._connected(token), plan=settings.plan, clock=utc_now, report=report
+            )
+        except AllTickError as error:
+            failure = error
+        if failure is None and len(harvests) == 1:
+            failure = harvests[0].refusal
+        if failure is None:
+            failure = kline.judge(question, harvests, on_incomplete)
+        if failure is not None:
+            failure.frame = as_frame()
+            raise failure
+        return as_frame()
+
+    def _token(self) -> Token:
+        if self.settings.token is None:
+            raise ConfigError(
+                "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
+                "alltick_frames.configure(token=...); `alltick demo` works without one"
+            )
+        if not self.settings.plan_named and not self._said_free:
+            self._said_free = True
+            warnings.warn(
+                "no plan is configured, so requests keep to the Free plan's limits (one in 10 s, 1,000 a day); "
+                "set ALLTICK_PLAN, or plan=, to yours",
+                PlanWarning,
+                stacklevel=2,
+            )
+        return self.settings.token
+
+    def _connected(self, token: Token) -> Transport:
+        """Give the transport of the running event loop: connections cannot move to another one."""
+        loop = current_token()
+        if self._transport is None or self._loop != loop:
+            settings = self.settings
+            ledger = ledger_for(token.fingerprint(settings.base_url), settings.plan)
+            self._transport = Transport(settings.base_url, token, ledger, utc_now)
+            self._loop = loop
+        return self._transport
+
+    def _forget_connections(self) -> None:
+        self._transport: Transport | None = None
+        self._loop: object = None
+        self._said_free = False
+
+
+class Client:
+    """AllTick for scripts and notebooks; the arguments are the settings of `alltick_frames.configure`.
+
+    Safe to use from many threads, in Jupyter, and after a fork; a context manager; its pickle has no token.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> at.Client("my-token", plan="professional")
+    Client(token=***, plan='professional', base_url='https://quote.alltick.co')
+    """
+
+    def __init__(
+        self,
+        token: str | Token | None = None,
+        *,
+        plan: str | None = None,
+        base_url: str | None = None,
+        ws_url: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        frame: FrameKind | None = None,
+        network: Network | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        limits: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._share(
+            AsyncClient(
+                token,
+                plan=plan,
+                base_url=base_url,
+                ws_url=ws_url,
+                cache_dir=cache_dir,
+                frame=frame,
+                network=network,
+                on_incomplete=on_incomplete,
+                limits=limits,
+            )
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """What this client was set up with."""
+        return self._client.settings
+
+    def __repr__(self) -> str:
+        client = getattr(self, "_client", None)
+        return f"{type(self).__name__}(not initialised)" if client is None else repr(client).removeprefix("Async")
+
+    def __getstate__(self) -> AsyncClient:
+        return self._client
+
+    def __setstate__(self, state: AsyncClient) -> None:
+        self._share(state)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections and stop the background thread; a later call starts them again."""
+        self._background.close()
+
+    @overload
+    def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: Literal["polars"] | None = None,
+        **options: Unpack[KlineOptions],
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: Literal["pandas"],
+        **options: Unpack[KlineOptions],
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: Literal["arrow"],
+        **options: Unpack[KlineOptions],
+    ) -> pa.Table: ...
+
+    def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: FrameKind | None = None,
+        forming: Forming = "drop",
+        on_incomplete: OnIncomplete | None = None,
+        categorical: bool = False,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
+        codes = check_codes(codes)
+        with progress_bars.shown(progress, f"{_some(codes)} {Period.parse(period).value}") as report:
+            return self._background.run(
+                lambda post: self._client.get_kline(  # type: ignore[call-overload]  # a kind known at run time
+                    codes,
+                    period,
+                    range,
+                    frame=frame,
+                    forming=forming,
+                    on_incomplete=on_incomplete,
+                    categorical=categorical,
+                    progress=post,
+                ),
+                report,
+            )
+
+    def _share(self, client: AsyncClient) -> None:
+        self._client = client
+        self._background = BackgroundLoop(on_stop=client.aclose)
+
+
+def utc_now() -> datetime:
+    """Read the clock: the only place that does."""
+    return datetime.now(UTC)
+
+
+def _one_of(name: str, value: Any, allowed: Any) -> Any:
+    if value not in get_args(allowed):
+        raise ArgumentError(f"{name}={value!r} is not known; use one of: {' '.join(map(repr, get_args(allowed)))}")
+    return value
+
+
+def _some(codes: tuple[str, ...]) -> str:
+    return codes[0] if len(codes) == 1 else f"{codes[0]} and {len(codes) - 1} more"

@@ -1,0 +1,261 @@
+"""Answer bytes to an Arrow table, or the right error. **Here a page becomes a table**: `kline_page`.
+
+One typed pass of msgspec reads nearly every page. What it refuses (a value that is no number, a row that is no
+object) is read again row by row, so that one bad bar costs that bar and is named, never the page.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from alltick_frames import schemas
+from alltick_frames.errors import DecodeError
+from alltick_frames.wire import api_error, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from alltick_frames.wire import Answer, KlineRequest
+
+__all__ = ["BadRow", "Page", "kline_page"]
+
+_OK = 200
+_THROTTLED = 429
+# Bar stamps are seconds in every recorded answer; from here on they can only be milliseconds.
+_FIRST_MILLISECONDS = 100_000_000_000
+_US_PER_SECOND, _US_PER_MS, _MS_PER_SECOND = 1_000_000, 1_000, 1_000
+_LAST_SECOND = 253_402_300_799  # 9999-12-31
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A bar that cannot be true, with the vendor's own values; *stamp_us* is None if even that is unreadable."""
+
+    stamp_us: int | None
+    why: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The bars of one answer: ascending, one row per stamp.
+
+    Attributes
+    ----------
+    bars
+        Schema `schemas.BARS`.
+    stamps_us
+        Their stamps as integers.
+    received
+        Rows as sent, before duplicates and bad rows were taken out.
+    """
+
+    bars: pa.Table
+    stamps_us: NDArray[np.int64]
+    received: int
+    bad: tuple[BadRow, ...] = ()
+
+
+class _Bar(msgspec.Struct, gc=False):
+    timestamp: int
+    open_price: float
+    close_price: float
+    high_price: float
+    low_price: float
+    # "" stands for "no value": in every forex turnover, so the typed pass must take it in its stride.
+    volume: float | Literal[""] | None = None
+    turnover: float | Literal[""] | None = None
+
+
+class _Data(msgspec.Struct):
+    code: str | None = None
+    kline_type: int | None = None
+    kline_list: list[_Bar] | None = None
+
+
+class _Envelope(msgspec.Struct):
+    ret: int | None = None
+    msg: str | None = None
+    error_msg: str | None = None
+    data: _Data | None = None
+
+
+_typed = msgspec.json.Decoder(_Envelope, strict=False)
+_untyped = msgspec.json.Decoder()
+
+
+def kline_page(answer: Answer, request: KlineRequest) -> Page:
+    """Read the answer to a `/kline` request.
+
+    Raises
+    ------
+    ApiError
+        The vendor refused (`ret` or HTTP status).
+    TransportError
+        A redirect or a server error.
+    DecodeError
+        No JSON, no envelope, or an answer to another question.
+    """
+    refused = refusal(answer, [request.code])
+    if refused is not None:
+        raise refused
+    envelope, bad = _read(answer)
+    _check_envelope(envelope, answer, request)
+    rows = (envelope.data and envelope.data.kline_list) or []
+    return _page(rows, bad)
+
+
+def _read(answer: Answer) -> tuple[_Envelope, list[BadRow]]:
+    try:
+        return _typed.decode(answer.body), []
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return _leniently(_untyped.decode(answer.body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        why = str(error)
+    raise DecodeError(
+        f"the answer (HTTP {answer.status}, {len(answer.body)} bytes) is not the service's JSON: {why} "
+        f"(trace {answer.trace})"
+    )
+
+
+def _leniently(value: Any) -> tuple[_Envelope, list[BadRow]]:
+    """Convert what can be, row by row."""
+    envelope = dict(value) if isinstance(value, dict) else {}
+    data = envelope.pop("data", None)
+    data = dict(data) if isinstance(data, dict) else {}
+    rows = data.pop("kline_list", None)
+    bars: list[_Bar] = []
+    bad: list[BadRow] = []
+    for row in rows if isinstance(rows, list) else []:
+        try:
+            bars.append(msgspec.convert(_without_blanks(row), _Bar, strict=False))
+        except msgspec.ValidationError as error:
+            bad.append(BadRow(_stamp_of(row), str(error), repr(row)))
+    read = msgspec.convert(_without_blanks(envelope), _Envelope, strict=False)
+    read.data = msgspec.convert(_without_blanks(data), _Data, strict=False)
+    read.data.kline_list = bars
+    return read, bad
+
+
+def _without_blanks(value: Any) -> Any:
+    return {key: item for key, item in value.items() if item != ""} if isinstance(value, dict) else value
+
+
+def _stamp_of(row: Any) -> int | None:
+    value = row.timestamp if isinstance(row, _Bar) else row.get("timestamp") if isinstance(row, dict) else None
+    try:
+        stamp = msgspec.convert(value, int, strict=False)
+    except msgspec.ValidationError:
+        return None
+    if not 0 < stamp < _LAST_SECOND * _MS_PER_SECOND:
+        return None
+    return int(_microseconds(np.array([stamp], dtype=np.int64))[0])
+
+
+def _check_envelope(envelope: _Envelope, answer: Answer, request: KlineRequest) -> None:
+    codes = [request.code]
+    if envelope.ret is None and envelope.error_msg is not None:
+        # The gateway's own throttle has no ret; it was seen with HTTP 429 only, but the status may be lost.
+        raise api_error(_THROTTLED, envelope.error_msg, answer.trace, codes)
+    if envelope.ret is None:
+        raise DecodeError(
+            f"the answer (HTTP {answer.status}) has no 'ret': not the AllTick service; check base_url "
+            f"(trace {answer.trace})"
+        )
+    if envelope.ret != _OK:
+        raise api_error(envelope.ret, envelope.msg or "", answer.trace, codes)
+    data = envelope.data
+    if data is None:
+        return
+    other_code = data.code is not None and data.code != request.code
+    other_period = data.kline_type is not None and data.kline_type != request.period.vendor_number
+    if other_code or other_period:
+        raise DecodeError(
+            f"asked for {request.code} kline_type {request.period.vendor_number}, answered with {data.code} "
+            f"kline_type {data.kline_type} (trace {answer.trace})"
+        )
+
+
+def _page(rows: Sequence[_Bar], bad: list[BadRow]) -> Page:
+    received = len(rows) + len(bad)
+    stamps = [row.timestamp for row in rows]
+    prices = [
+        np.array([row.open_price for row in rows], dtype=np.float64),
+        np.array([row.high_price for row in rows], dtype=np.float64),
+        np.array([row.low_price for row in rows], dtype=np.float64),
+        np.array([row.close_price for row in rows], dtype=np.float64),
+    ]
+    quantities = [_nullable([row.volume for row in rows]), _nullable([row.turnover for row in rows])]
+    if not _all_true(stamps, prices, quantities):
+        reasons = [_why_untrue(row) for row in rows]
+        bad += [BadRow(_stamp_of(row), why, repr(row)) for row, why in zip(rows, reasons, strict=True) if why]
+        true = _page([row for row, why in zip(rows, reasons, strict=True) if not why], [])
+        return Page(true.bars, true.stamps_us, received, tuple(bad))
+    stamps_us = _microseconds(np.array(stamps, dtype=np.int64))
+    bars = pa.Table.from_arrays(
+        [pa.array(stamps_us).cast(schemas.TIMESTAMP), *map(pa.array, prices), *quantities], schema=schemas.BARS
+    )
+    if not bool(np.all(stamps_us[1:] > stamps_us[:-1])):
+        order = ascending_last_wins(stamps_us)
+        bars, stamps_us = bars.take(pa.array(order)), stamps_us[order]
+    return Page(bars, stamps_us, received, tuple(bad))
+
+
+def _nullable(column: list[float | Literal[""] | None]) -> pa.Array:
+    if "" in column:
+        column = [None if value == "" else value for value in column]
+    return pa.array(column, pa.float64())
+
+
+def ascending_last_wins(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the order that sorts *keys* and keeps, of equal ones, the last."""
+    order = np.argsort(keys, kind="stable").astype(np.int64)
+    ordered = keys[order]
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = ordered[1:] != ordered[:-1]
+    return order[last]
+
+
+def _all_true(stamps: list[int], prices: list[NDArray[np.float64]], quantities: list[pa.Array]) -> bool:
+    if not stamps:
+        return True
+    _, high, low, _ = prices
+    return (
+        min(stamps) > 0
+        and max(stamps) < _LAST_SECOND * _MS_PER_SECOND
+        and all(bool(np.isfinite(column).all()) for column in prices)
+        and bool((high >= low).all())
+        and all(pc.all(pc.is_finite(column), min_count=0).as_py() for column in quantities)
+    )
+
+
+def _finite_or_none(value: float | Literal[""] | None) -> bool:
+    return value is None or value == "" or math.isfinite(value)
+
+
+def _why_untrue(row: _Bar) -> str:
+    if not 0 < row.timestamp < _LAST_SECOND * _MS_PER_SECOND:
+        return "the stamp is no time"
+    if not all(map(math.isfinite, (row.open_price, row.high_price, row.low_price, row.close_price))):
+        return "a price is not finite"
+    if row.high_price < row.low_price:
+        return "high is below low"
+    if not (_finite_or_none(row.volume) and _finite_or_none(row.turnover)):
+        return "volume or turnover is not finite"
+    return ""
+
+
+def _microseconds(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
+    factor = np.where(stamps >= _FIRST_MILLISECONDS, _US_PER_MS, _US_PER_SECOND)
+    return stamps * factor

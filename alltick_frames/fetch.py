@@ -1,0 +1,179 @@
+"""The driver: backfill ⇄ budget ⇄ transport ⇄ decode, several codes at once, with progress and cancellation.
+
+Every decision is made elsewhere; this loop takes the next request of a walk, sends it, and hands the page back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import tenacity
+
+from alltick_frames import backfill, decode
+from alltick_frames.errors import (
+    CodeNotPermittedError,
+    DecodeError,
+    PlanLimitError,
+    RateLimitError,
+    TransportError,
+    UnknownCodeError,
+)
+from alltick_frames.wire import PAGE_BARS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from alltick_frames.errors import ApiError
+    from alltick_frames.backfill import Judged, Walk
+    from alltick_frames.decode import Page
+    from alltick_frames.ledger import Ledger
+    from alltick_frames.plans import Plan
+    from alltick_frames.transport import Transport
+    from alltick_frames.wire import Answer, KlineRequest
+
+    # Told of progress: requests done, requests in all as far as is known, seconds to go.
+    Report = Callable[[int, int, float], None]
+
+__all__ = ["Harvest", "fetch"]
+
+_FAULTS_BORNE = 10
+_THROTTLED_AT_MOST_S = 600
+_BACK_OFF = tenacity.wait_random_exponential(multiplier=0.2, max=5)
+_REFUSES_CODE = (UnknownCodeError, CodeNotPermittedError, PlanLimitError)
+
+
+@dataclass(slots=True)
+class Harvest:
+    """What has been fetched of one span of one code, in the order of asking."""
+
+    walk: Walk
+    pages: list[Judged] = field(default_factory=list)
+    refusal: ApiError | None = None
+
+
+async def fetch(
+    harvests: Sequence[Harvest],
+    *,
+    transport: Transport,
+    plan: Plan,
+    clock: Callable[[], datetime],
+    report: Report,
+) -> None:
+    """Fill *harvests*, one walker per code at a time and no more in flight than the plan allows.
+
+    A code that the vendor refuses is noted in its harvest; the others go on. Any other failure ends all and is
+    raised; what had come by then is in the harvests.
+    """
+    waiting = deque(harvest for harvest in harvests if harvest.walk.stop is None)
+    progress = _Progress(harvests, plan, report)
+    failures: list[Exception] = []
+
+    async def walker() -> None:
+        try:
+            while waiting:
+                await _fill(waiting.popleft(), transport, plan, clock, progress)
+        except Exception as error:  # noqa: BLE001  # raised below, not as an ExceptionGroup
+            failures.append(error)
+            walkers.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as walkers:
+        for _ in range(min(len(waiting), plan.kline.requests)):
+            walkers.start_soon(walker)
+    if failures:
+        raise failures[0]
+
+
+async def _fill(
+    harvest: Harvest,
+    transport: Transport,
+    plan: Plan,
+    clock: Callable[[], datetime],
+    progress: _Progress,
+) -> None:
+    while (request := backfill.next_request(harvest.walk)) is not None:
+        try:
+            answer, page = await _exchange(request, transport)
+        except _REFUSES_CODE as error:
+            harvest.walk = backfill.refused(harvest.walk, error)
+            harvest.refusal = error if harvest.walk.stop is backfill.Stop.REFUSED else None
+        else:
+            judged = backfill.Judged.of(page, harvest.walk, answer.server_now)
+            harvest.pages.append(judged)
+            harvest.walk = backfill.absorb(harvest.walk, judged, plan, clock())
+        progress.step()
+
+
+async def _exchange(request: KlineRequest, transport: Transport) -> tuple[Answer, Page]:
+    """Send until a page comes; every attempt takes a slot of its own."""
+    patience = _Patience(transport.ledger)
+    async for attempt in tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(patience.bears),
+        wait=patience.wait,
+        sleep=anyio.sleep,
+        reraise=True,
+    ):
+        with attempt:
+            answer = await transport.send(request)
+            page = decode.kline_page(answer, request)
+            transport.ledger.answered()
+    return answer, page
+
+
+class _Patience:
+    """What one request bears: some faults, and throttling for some minutes, which uses up no attempts."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._faults = 0
+        self._throttled_since: float | None = None
+        self._throttled = False
+
+    def bears(self, error: BaseException) -> bool:
+        self._throttled = isinstance(error, RateLimitError)
+        if self._throttled:
+            self._ledger.throttled()
+            now = time.monotonic()
+            self._throttled_since = self._throttled_since or now
+            return now - self._throttled_since < _THROTTLED_AT_MOST_S
+        if isinstance(error, DecodeError) or (isinstance(error, TransportError) and error.transient):
+            self._faults += 1
+            return self._faults < _FAULTS_BORNE
+        return False
+
+    def wait(self, state: tenacity.RetryCallState) -> float:
+        # The ledger's pause holds back the next slot, for every request and not just this one.
+        return 0.0 if self._throttled else _BACK_OFF(state)
+
+
+class _Progress:
+    """Counts requests, and guesses how many there will be from how fast the walks go back."""
+
+    def __init__(self, harvests: Sequence[Harvest], plan: Plan, report: Report) -> None:
+        self._harvests = harvests
+        self._report = report
+        self._interval_s = plan.kline.seconds / plan.kline.requests
+        self._began = time.monotonic()
+        self._done = 0
+
+    def step(self) -> None:
+        self._done += 1
+        to_go = sum(map(_requests_to_go, self._harvests))
+        pace_s = max(self._interval_s, (time.monotonic() - self._began) / self._done)
+        self._report(self._done, self._done + to_go, to_go * pace_s)
+
+
+def _requests_to_go(harvest: Harvest) -> int:
+    walk = harvest.walk
+    if walk.stop is not None:
+        return 0
+    if walk.wanted is not None:
+        return max(1, -(-(walk.wanted - walk.closed_bars) // (PAGE_BARS - 1)))
+    if walk.reached is None or not harvest.pages:
+        return 1
+    covered, left = walk.span.end - walk.reached, walk.reached - walk.span.start
+    return max(1, round(len(harvest.pages) * (left / covered))) if covered else 1

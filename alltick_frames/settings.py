@@ -1,0 +1,196 @@
+"""Who asks, and where: argument, then environment, then default; and the token that cannot be printed."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, cast, get_args
+from urllib.parse import urlsplit
+
+from alltick_frames.errors import ConfigError
+from alltick_frames.plans import Plan, plan_named
+
+__all__ = ["FrameKind", "Network", "OnIncomplete", "Settings", "Token", "resolve"]
+
+FrameKind = Literal["polars", "pandas", "arrow"]
+OnIncomplete = Literal["raise", "warn", "ignore"]
+Network = Literal["auto", "never"]
+
+_DEFAULT_BASE_URL = "https://quote.alltick.co"
+_DEFAULT_WS_URL = "wss://quote.alltick.co"
+_SECURE = {"https": "http", "wss": "ws"}
+
+
+class Token:
+    """An API token that shows itself to nobody but the transport.
+
+    Its text is kept in a closure, so that neither `repr`, `vars`, `dataclasses.asdict`, a debugger's attribute
+    list nor a pickle holds it.
+
+    Examples
+    --------
+    >>> Token("0123456789abcdef-c-app")
+    Token(***)
+    """
+
+    __slots__ = ("reveal",)
+
+    reveal: Callable[[], str]
+
+    def __init__(self, text: str) -> None:
+        def reveal() -> str:
+            return text
+
+        self.reveal = reveal
+
+    def __repr__(self) -> str:
+        return "Token(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and self.reveal() == other.reveal()
+
+    def __hash__(self) -> int:
+        return hash(self.reveal())
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Token is never pickled; the receiving process takes it from ALLTICK_TOKEN")
+
+    def fingerprint(self, host: str) -> str:
+        """Identify token and host together without giving the token away."""
+        return hashlib.sha256(f"{host}\0{self.reveal()}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a client is set up with; comparable, and safe to print.
+
+    Attributes
+    ----------
+    plan
+        Its limits; the Free plan's if none was named.
+    plan_named
+        Whether a plan was named at all.
+    base_url, ws_url
+        Scheme and host; the families' paths are appended.
+    """
+
+    token: Token | None
+    plan: Plan
+    plan_named: bool
+    base_url: str
+    ws_url: str
+    cache_dir: Path
+    frame: FrameKind
+    network: Network
+    on_incomplete: OnIncomplete
+
+
+def resolve(
+    *,
+    token: str | Token | None = None,
+    plan: str | None = None,
+    base_url: str | None = None,
+    ws_url: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    frame: FrameKind | None = None,
+    network: Network | None = None,
+    on_incomplete: OnIncomplete | None = None,
+    limits: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Settle every setting now: argument, else environment variable `ALLTICK_<NAME>`, else default.
+
+    Raises
+    ------
+    ConfigError
+        An unknown plan, frame kind or mode, plain http to a public host, an unreadable token file, or one that
+        others may read.
+    """
+    plan = plan or os.environ.get("ALLTICK_PLAN") or None
+    return Settings(
+        token=_token(token),
+        plan=plan_named(plan or "free", limits),
+        plan_named=plan is not None,
+        base_url=_url("base_url", base_url, _DEFAULT_BASE_URL, "https"),
+        ws_url=_url("ws_url", ws_url, _DEFAULT_WS_URL, "wss"),
+        cache_dir=_cache_dir(cache_dir),
+        frame=cast("FrameKind", choose("frame", frame, FrameKind, "polars")),
+        network=cast("Network", choose("network", network, Network, "auto")),
+        on_incomplete=cast("OnIncomplete", choose("on_incomplete", on_incomplete, OnIncomplete, "raise")),
+    )
+
+
+def choose(name: str, value: str | None, allowed: Any, default: str) -> str:
+    """Take one of the names *allowed*: *value*, else the environment's, else *default*."""
+    chosen = value or os.environ.get(f"ALLTICK_{name.upper()}") or default
+    if chosen not in get_args(allowed):
+        raise ConfigError(f"{name}={chosen!r} is not known; use one of: {' '.join(get_args(allowed))}")
+    return chosen
+
+
+def _token(argument: str | Token | None) -> Token | None:
+    if isinstance(argument, Token):
+        return argument
+    # No local may ever be bound to os.environ or its methods: a traceback with locals would print the environment.
+    if argument:
+        return Token(argument.strip())
+    if os.environ.get("ALLTICK_TOKEN"):
+        return Token(os.environ["ALLTICK_TOKEN"].strip())
+    path = os.environ.get("ALLTICK_TOKEN_FILE")
+    return _token_from(Path(path).expanduser()) if path else None
+
+
+def _token_from(path: Path) -> Token:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"ALLTICK_TOKEN_FILE={str(path)!r} cannot be read: {error.strerror}") from None
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"ALLTICK_TOKEN_FILE={str(path)!r} may be read by others; run: chmod 600 {path}")
+    token = Token(path.read_text(encoding="ascii", errors="replace").strip())
+    if not token.reveal():
+        raise ConfigError(f"ALLTICK_TOKEN_FILE={str(path)!r} is empty; put the token into it")
+    return token
+
+
+def _url(name: str, argument: str | None, default: str, secure: str) -> str:
+    url = (argument or os.environ.get(f"ALLTICK_{name.upper()}") or default).rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in (secure, _SECURE[secure]) or not parts.hostname:
+        raise ConfigError(f"{name}={_bare(url)!r} is not an address; write {secure}://host")
+    if parts.username or parts.password or parts.query:
+        raise ConfigError(f"{name}={_bare(url)!r} must be scheme and host only; the token is a setting of its own")
+    if parts.scheme != secure and not _is_loopback(parts.hostname):
+        raise ConfigError(
+            f"{name}={url!r} would send the token in clear text; use {secure}://, "
+            f"{parts.scheme}:// is for this machine only"
+        )
+    return url
+
+
+def _bare(url: str) -> str:
+    """Leave out what may hold a secret: user, password and query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme else url.partition("?")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _cache_dir(argument: str | os.PathLike[str] | None) -> Path:
+    chosen = argument or os.environ.get("ALLTICK_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs  # noqa: PLC0415  # only when asked: a configured client does not need it
+
+    return Path(platformdirs.user_data_dir("alltick_frames", appauthor=False))
+
+

@@ -1,0 +1,105 @@
+"""Half-open spans of time in UTC, and what is missing from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from alltick_frames.periods import Period
+
+__all__ = ["BEGINNING", "Missing", "Reason", "Span", "SpanSet"]
+
+# Before any bar of any vendor: the left edge of `range="max"`.
+BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
+
+Reason = Literal["beyond_reach", "beyond_plan", "lost", "not_pageable", "invalid", "refused"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """The instants `start <= t < end`, both in UTC; of 1d, 1w and 1mo bars, trading dates as 00:00 UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __bool__(self) -> bool:
+        return self.start < self.end
+
+    def __str__(self) -> str:
+        return f"[{_short(self.start)}, {_short(self.end)})"
+
+
+@dataclass(frozen=True, slots=True)
+class SpanSet:
+    """Disjoint, sorted, non-touching spans."""
+
+    spans: tuple[Span, ...] = ()
+
+    @classmethod
+    def of(cls, spans: Iterable[Span]) -> SpanSet:
+        """Merge *spans*, in any order, overlapping or touching."""
+        merged: list[Span] = []
+        for span in sorted(filter(None, spans)):
+            if merged and span.start <= merged[-1].end:
+                merged[-1] = Span(merged[-1].start, max(merged[-1].end, span.end))
+            else:
+                merged.append(span)
+        return cls(tuple(merged))
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self.spans)
+
+    def __bool__(self) -> bool:
+        return bool(self.spans)
+
+    def __or__(self, other: SpanSet) -> SpanSet:
+        return SpanSet.of((*self.spans, *other.spans))
+
+    def missing_from(self, span: Span) -> SpanSet:
+        """Subtract this set from *span*."""
+        gaps: list[Span] = []
+        start = span.start
+        for held in self.spans:
+            if held.end <= start or held.start >= span.end:
+                continue
+            gaps.append(Span(start, min(held.start, span.end)))
+            start = held.end
+        gaps.append(Span(start, span.end))
+        return SpanSet.of(gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A span of one code that the vendor cannot give, and why.
+
+    Attributes
+    ----------
+    reason
+        `beyond_reach`: a stock's history past the newest 500 bars. `beyond_plan`: older than the plan sells.
+        `lost`: a hole that can no longer be asked for. `not_pageable`: the server ignores end times for this
+        code. `invalid`: a bar that cannot be true. `refused`: the vendor refused the code.
+    detail
+        What is known beyond the reason: the vendor's words, the bar's raw values.
+    """
+
+    code: str
+    period: Period
+    span: Span
+    reason: Reason
+    detail: str = ""
+
+    def __str__(self) -> str:
+        detail = f": {self.detail}" if self.detail else ""
+        return f"{self.code} {self.period.value} {self.span} {self.reason}{detail}"
+
+
+def _short(instant: datetime) -> str:
+    if instant <= BEGINNING:
+        return "the beginning"
+    if instant.time() == time():
+        return f"{instant:%Y-%m-%d}"
+    return f"{instant:%Y-%m-%dT%H:%M}Z" if instant.second == 0 else f"{instant:%Y-%m-%dT%H:%M:%S}Z"

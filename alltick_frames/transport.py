@@ -1,0 +1,157 @@
+"""One request over HTTP. The only importer of httpx, and the only place where the token is read.
+
+A token in a URL ends up wherever a URL ends up: in reprs of requests, in exceptions that hold them, in debug logs
+and in the locals of tracebacks. So the URL with the token is made in the innermost frame; every exception is
+caught outside of it, and what is raised instead is raised after the `except` block, without that frame.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import urllib.request
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import anyio
+import httpx
+
+from alltick_frames import __version__
+from alltick_frames.errors import TransportError
+from alltick_frames.wire import Answer, new_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from alltick_frames.ledger import Ledger
+    from alltick_frames.settings import Token
+    from alltick_frames.wire import KlineRequest
+
+__all__ = ["Transport"]
+
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+# A page is some 100 kB; nothing honest comes near this.
+_LARGEST_BODY = 16 * 2**20
+# A body may trickle in within the read timeout of each piece; all of it must be there by then.
+_BODY_WITHIN_S = 60
+# Time to open a connection before the reserved slot comes. Longer, and an idle connection may be closed meanwhile.
+_LEAD_S = 0.2
+_SENDING = "http11.send_request_headers.started"
+
+
+class Transport:
+    """Sends requests to *base_url* with *token*, each in its slot of *ledger*."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: Token,
+        ledger: Ledger,
+        clock: Callable[[], datetime],
+        http: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._base_url = base_url
+        self._token = token
+        self.ledger = ledger
+        self._clock = clock
+        self._http = http or httpx.AsyncHTTPTransport(
+            verify=True, proxy=_proxy_for(base_url), limits=httpx.Limits(keepalive_expiry=4.0)
+        )
+        logging.getLogger("httpcore.http11").addFilter(_without_token)
+
+    async def send(self, request: KlineRequest) -> Answer:
+        """Send *request* when the budget allows, and read all of the answer.
+
+        Raises
+        ------
+        TransportError
+            No whole answer came.
+        BudgetError
+            The day's allowance is used up.
+        """
+        trace = new_trace()
+        slot = self.ledger.reserve()
+        await self.ledger.wait_until_near(slot, _LEAD_S)
+        try:
+            return await self._exchange(request, trace, slot)
+        except Exception as error:  # noqa: BLE001  # whatever httpx raises, its frames hold the URL
+            failure: BaseException = _translated(error, trace)
+        except BaseException as error:  # noqa: BLE001  # cancellation goes on, without those frames
+            failure = error
+        failure.__context__ = failure.__cause__ = None
+        raise failure.with_traceback(None)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _exchange(self, request: KlineRequest, trace: str, slot: float) -> Answer:
+        asked_at = self._clock()
+
+        async def on_event(event: str, _info: dict[str, Any]) -> None:
+            nonlocal asked_at
+            if event == _SENDING:
+                await self.ledger.wait_for(slot)
+                asked_at = self._clock()
+
+        response = await self._http.handle_async_request(
+            httpx.Request(
+                "GET",
+                f"{self._base_url}{request.path}?token={quote(self._token.reveal(), safe='')}"
+                f"&query={quote(request.query(trace), safe='')}",
+                headers={"User-Agent": f"alltick_frames/{__version__}", "Accept-Encoding": "gzip, deflate"},
+                extensions={"timeout": _TIMEOUT.as_dict(), "trace": on_event},
+            )
+        )
+        try:
+            with anyio.fail_after(_BODY_WITHIN_S):
+                body = await _body(response)
+        finally:
+            await response.aclose()
+        return Answer(response.status_code, body, trace, asked_at, _date(response))
+
+
+async def _body(response: httpx.Response) -> bytes:
+    pieces = bytearray()
+    async for piece in response.aiter_bytes():
+        pieces += piece
+        if len(pieces) > _LARGEST_BODY:
+            raise TransportError(f"the answer is larger than {_LARGEST_BODY >> 20} MiB: not the AllTick service")
+    return bytes(pieces)
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    try:
+        return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        return None
+
+
+def _translated(error: Exception, trace: str) -> Exception:
+    """Say what happened in our words; httpx's messages never hold the URL, its objects do."""
+    if isinstance(error, TransportError):
+        return error
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return TransportError(f"no whole answer in time ({type(error).__name__}; trace {trace})")
+    if isinstance(error, httpx.HTTPError | ssl.SSLError | OSError):
+        permanent = "CERTIFICATE_VERIFY_FAILED" in str(error)
+        return TransportError(f"{type(error).__name__}: {error} (trace {trace})", transient=not permanent)
+    return error
+
+
+def _proxy_for(base_url: str) -> str | None:
+    parts = urlsplit(base_url)
+    if parts.scheme != "https" or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    # https through a proxy is a tunnel: the proxy sees the host, not the URL.
+    return urllib.request.getproxies().get("https")
+
+
+def _without_token(record: logging.LogRecord) -> bool:
+    """Blank out tokens that a server sends back, in a redirect's Location say, before httpcore logs them."""
+    record.msg = re.sub(r"token=[^&'\"\s]+", "token=***", record.getMessage())
+    record.args = ()
+    return True

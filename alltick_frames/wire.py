@@ -1,0 +1,146 @@
+"""One request as data, and what an answer's status and `ret` mean.
+
+The vendor's spellings live here and in `decode`. Nothing here knows the token: `transport` adds it last.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from alltick_frames.codes import Family, family_of, hint_for
+from alltick_frames.errors import RET_CODES, ApiError, RateLimitError, TransportError, UnknownCodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from alltick_frames.errors import AllTickError
+    from alltick_frames.periods import Period
+
+__all__ = ["PAGE_BARS", "Answer", "KlineRequest", "api_error", "new_trace", "refusal"]
+
+# "1 to 500; more is silently treated as 500" (vendor page "GET /kline", since 2025-07-11).
+PAGE_BARS = 500
+
+_OK = 200
+_UNAUTHORISED = 401
+_TOO_MANY = 429
+_FIRST_REDIRECT, _FIRST_CLIENT_ERROR, _FIRST_SERVER_ERROR = 300, 400, 500
+
+
+@dataclass(frozen=True, slots=True)
+class KlineRequest:
+    """GET `/kline`: the newest *count* bars of *code*, or those at or before *end*.
+
+    `adjust_type` is always 0: the API offers nothing else.
+    """
+
+    code: str
+    period: Period
+    end: datetime | None = None
+    count: int = PAGE_BARS
+
+    @property
+    def family(self) -> Family:
+        """The half of the API that serves it."""
+        return family_of(self.code)
+
+    @property
+    def path(self) -> str:
+        """The path below the host."""
+        return f"/{self.family.value}/kline"
+
+    def query(self, trace: str) -> str:
+        """Make the compact JSON that travels as the `query` parameter."""
+        data = {
+            "code": self.code,
+            "kline_type": self.period.vendor_number,
+            "kline_timestamp_end": 0 if self.end is None else int(self.end.timestamp()),
+            "query_kline_num": self.count,
+            "adjust_type": 0,
+        }
+        return msgspec.json.encode({"trace": trace, "data": data}).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one request.
+
+    Attributes
+    ----------
+    trace
+        The identifier this client gave the request; the vendor's support asks for it.
+    asked_at, date
+        Our clock when it was sent, and the server's from its `Date` header, if it sent one.
+    """
+
+    status: int
+    body: bytes
+    trace: str
+    asked_at: datetime
+    date: datetime | None
+
+    @property
+    def server_now(self) -> datetime:
+        """The earlier of our clock and the server's: a bar is not called closed on a clock that runs ahead."""
+        return self.asked_at if self.date is None else min(self.asked_at, self.date)
+
+
+def new_trace() -> str:
+    """Make an identifier for one request; the API allows 64 characters."""
+    return f"alltick-frames-{uuid.uuid4()}"
+
+
+def refusal(answer: Answer, codes: Sequence[str]) -> AllTickError | None:
+    """Judge *answer* by its HTTP status alone; None leaves the verdict to the body.
+
+    Status and `ret` need not agree, so 400 and the like are left to the body, which says why.
+    """
+    if answer.status == _TOO_MANY:
+        return api_error(_TOO_MANY, "Too many requests", answer.trace, codes)
+    if answer.status == _UNAUTHORISED:
+        return api_error(_UNAUTHORISED, "token refused", answer.trace, codes)
+    if _FIRST_REDIRECT <= answer.status < _FIRST_CLIENT_ERROR:
+        return TransportError(
+            f"the server answered with a redirect (HTTP {answer.status}), which is refused because the token "
+            f"would travel along; check base_url (trace {answer.trace})",
+            transient=False,
+        )
+    if answer.status >= _FIRST_SERVER_ERROR:
+        return TransportError(f"the server answered HTTP {answer.status} (trace {answer.trace})")
+    return None
+
+
+_ADVICE = {
+    401: "the token is wrong, missing or expired; check ALLTICK_TOKEN against the vendor's dashboard",
+    402: "the request was not understood; this is a fault of alltick_frames, please report it with the trace",
+    601: "your plan does not include it",
+    603: "your plan does not allow that much; see the vendor's limits page",
+    604: "your plan does not include it (the Free plan has ten demo codes)",
+}
+_BAD_REQUEST = frozenset({201, 202, 400})
+
+
+def api_error(ret: int, msg: str, trace: str, codes: Sequence[str]) -> ApiError:
+    """Make the typed error for an answer's `ret`."""
+    kind = RET_CODES.get(ret, ApiError)
+    about = f" for {', '.join(codes)}" if codes else ""
+    if kind is UnknownCodeError:
+        advice = "; ".join(hint_for(code) for code in codes)
+    elif kind is RateLimitError:
+        advice = "requests came faster than the plan allows; is another machine using this token?"
+    elif ret in _BAD_REQUEST:
+        advice = _ADVICE[402]
+    else:
+        advice = _ADVICE.get(ret, "an answer the API's pages do not list")
+    return kind(
+        f"AllTick refused the request{about}: ret {ret} ({msg}); {advice} (trace {trace})",
+        ret=ret,
+        msg=msg,
+        trace=trace,
+        codes=codes,
+    )
