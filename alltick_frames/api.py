@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from alltick_frames.client import KlineOptions, Progress
+    from alltick_frames.client import KlineOptions
     from alltick_frames.kline import Forming
     from alltick_frames.periods import Period
+    from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
 
 __all__ = ["configure", "get_kline"]
@@ -129,6 +130,17 @@ def get_kline(
 ) -> pa.Table: ...
 
 
+@overload
+def get_kline(
+    codes: str | Iterable[str],
+    period: Period | str,
+    range: Any,
+    *,
+    frame: FrameKind | None,
+    **options: Unpack[KlineOptions],
+) -> pl.DataFrame | pd.DataFrame | pa.Table: ...
+
+
 def get_kline(
     codes: str | Iterable[str],
     period: Period | str,
@@ -215,7 +227,7 @@ def get_kline(
     >>> bars["code"].unique(maintain_order=True).to_list()
     ['EURUSD', 'GOLD']
     """
-    return _default().get_kline(  # type: ignore[call-overload]  # a kind known at run time
+    return _default().get_kline(
         codes,
         period,
         range,

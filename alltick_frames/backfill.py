@@ -112,7 +112,7 @@ class Judged:
     def of(cls, page: Page, walk: Walk, server_now: datetime) -> Judged:
         """Judge *page*, an answer to a request of *walk*."""
         keys_us = finality.keys(page.stamps_us, walk.code, walk.period)
-        return cls(page, keys_us, finality.closed(keys_us, walk.code, walk.period, server_now))
+        return cls(page, keys_us, finality.closed(page.stamps_us, walk.code, walk.period, server_now))
 
 
 def walk_for(code: str, period: Period, asked: Asked, span: Span) -> Walk:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
-    from concurrent.futures import Future
 
     from alltick_frames.fetch import Report
 
@@ -28,6 +27,9 @@ _STOP_WITHIN_S = 1.0
 
 class BackgroundLoop:
     """Runs coroutines for threads that cannot; *on_stop* is awaited last."""
+
+    _loop: asyncio.AbstractEventLoop | None
+    _finalizer: weakref.finalize[Any, Any] | None
 
     def __init__(self, on_stop: Callable[[], Awaitable[None]]) -> None:
         self._on_stop = on_stop
@@ -75,8 +77,8 @@ class BackgroundLoop:
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._loop = None
+        self._finalizer = None
 
     def forget_parent(self) -> None:
         """Drop what a fork copied but left without its thread."""
@@ -92,9 +94,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _stop(
-    loop: asyncio.AbstractEventLoop, thread: threading.Thread, on_stop: Callable[[], Awaitable[None]]
-) -> None:
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, on_stop: Callable[[], Awaitable[None]]) -> None:
     async def wind_up() -> None:
         others = asyncio.all_tasks(loop) - {asyncio.current_task()}
         for task in others:
@@ -102,8 +102,7 @@ def _stop(
         await asyncio.wait([asyncio.ensure_future(on_stop()), *others], timeout=_STOP_WITHIN_S)
         loop.stop()
 
-    future: Future[None] = asyncio.run_coroutine_threadsafe(wind_up(), loop)
-    del future
+    asyncio.run_coroutine_threadsafe(wind_up(), loop)
     if threading.current_thread() is not thread:
         thread.join(2 * _STOP_WITHIN_S)
 

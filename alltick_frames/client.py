@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
 from anyio.lowlevel import current_token
 
-from alltick_frames import frames, kline, progress as progress_bars
+from alltick_frames import frames, kline
+from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
 from alltick_frames.codes import check_codes
 from alltick_frames.errors import AllTickError, ArgumentError, ConfigError, PlanWarning
@@ -22,7 +23,7 @@ from alltick_frames.transport import Transport
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 
     from alltick_frames.fetch import Report
     from alltick_frames.kline import Forming
-
-    Progress = bool | Callable[[int, int, float], None] | None
+    from alltick_frames.progress import Progress
 
 __all__ = ["AsyncClient", "Client", "KlineOptions"]
 
@@ -85,6 +85,10 @@ class AsyncClient:
             limits=limits,
         )
         self._forget_connections()
+
+    _transport: Transport | None
+    _loop: object
+    _said_free: bool
 
     def __repr__(self) -> str:
         settings = getattr(self, "settings", None)
@@ -149,6 +153,17 @@ class AsyncClient:
         **options: Unpack[KlineOptions],
     ) -> pa.Table: ...
 
+    @overload
+    async def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: FrameKind | None,
+        **options: Unpack[KlineOptions],
+    ) -> pl.DataFrame | pd.DataFrame | pa.Table: ...
+
     async def get_kline(
         self,
         codes: str | Iterable[str],
@@ -193,9 +208,7 @@ class AsyncClient:
 
         failure: AllTickError | None = None
         try:
-            await fetch(
-                harvests, transport=self._connected(token), plan=settings.plan, clock=utc_now, report=report
-            )
+            await fetch(harvests, transport=self._connected(token), plan=settings.plan, clock=utc_now, report=report)
         except AllTickError as error:
             failure = error
         if failure is None and len(harvests) == 1:
@@ -234,8 +247,8 @@ class AsyncClient:
         return self._transport
 
     def _forget_connections(self) -> None:
-        self._transport: Transport | None = None
-        self._loop: object = None
+        self._transport = None
+        self._loop = None
         self._said_free = False
 
 
@@ -338,6 +351,17 @@ class Client:
         **options: Unpack[KlineOptions],
     ) -> pa.Table: ...
 
+    @overload
+    def get_kline(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        *,
+        frame: FrameKind | None,
+        **options: Unpack[KlineOptions],
+    ) -> pl.DataFrame | pd.DataFrame | pa.Table: ...
+
     def get_kline(
         self,
         codes: str | Iterable[str],
@@ -354,7 +378,7 @@ class Client:
         codes = check_codes(codes)
         with progress_bars.shown(progress, f"{_some(codes)} {Period.parse(period).value}") as report:
             return self._background.run(
-                lambda post: self._client.get_kline(  # type: ignore[call-overload]  # a kind known at run time
+                lambda post: self._client.get_kline(
                     codes,
                     period,
                     range,

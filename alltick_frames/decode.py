@@ -204,7 +204,8 @@ def _page(rows: Sequence[_Bar], bad: list[BadRow]) -> Page:
         return Page(true.bars, true.stamps_us, received, tuple(bad))
     stamps_us = _microseconds(np.array(stamps, dtype=np.int64))
     bars = pa.Table.from_arrays(
-        [pa.array(stamps_us).cast(schemas.TIMESTAMP), *map(pa.array, prices), *quantities], schema=schemas.BARS
+        [pa.array(stamps_us).cast(schemas.TIMESTAMP), *map(pa.array, prices), *quantities],
+        schema=schemas.BARS,
     )
     if not bool(np.all(stamps_us[1:] > stamps_us[:-1])):
         order = ascending_last_wins(stamps_us)

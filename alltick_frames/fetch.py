@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from alltick_frames.errors import ApiError
     from alltick_frames.backfill import Judged, Walk
     from alltick_frames.decode import Page
+    from alltick_frames.errors import ApiError
     from alltick_frames.ledger import Ledger
     from alltick_frames.plans import Plan
     from alltick_frames.transport import Transport

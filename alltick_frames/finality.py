@@ -71,36 +71,50 @@ def _days_ahead(local: list[datetime]) -> list[int]:
     return [int(wall.time() >= _OTC_DAY_END) for wall in local]
 
 
-def closed(keys_us: NDArray[np.int64], code: str, period: Period, server_now: datetime) -> NDArray[np.bool_]:
+def closed(stamps_us: NDArray[np.int64], code: str, period: Period, server_now: datetime) -> NDArray[np.bool_]:
     """Say which bars of one sorted page are closed at *server_now*.
 
-    Up to 4h: nominal end plus grace has passed. Longer: a later trading date is there, or the end of the
-    period in the exchange's zone (17:00 New York for forex and its like) plus grace has passed.
+    Up to 4h: nominal end plus grace has passed. Longer: a later bar is there, or the end of the period in the
+    exchange's zone plus grace has passed. Where days are not an exchange's (forex and its like, crypto) nobody
+    knows when the vendor's begin: there the bar's own stamp plus its length must have passed too.
     """
     if not period.by_date:
         nominal_us = round(period.nominal.total_seconds() + _GRACE_S) * US_PER_SECOND
-        ended: NDArray[np.bool_] = keys_us + nominal_us <= microseconds(server_now)
+        ended: NDArray[np.bool_] = stamps_us + nominal_us <= microseconds(server_now)
         return ended
-    is_closed = np.ones(len(keys_us), dtype=np.bool_)
-    if len(keys_us):
-        is_closed[-1] = _ends_at(instant(int(keys_us[-1])), code, period) + _GRACE_BY_DATE <= server_now
+    is_closed = np.ones(len(stamps_us), dtype=np.bool_)
+    if len(stamps_us):
+        trading_date = instant(int(keys(stamps_us, code, period)[-1]))
+        ends_at = _ends_at(instant(int(stamps_us[-1])), trading_date, code, period)
+        is_closed[-1] = ends_at + _GRACE_BY_DATE <= server_now
     return is_closed
 
 
-def _ends_at(trading_date: datetime, code: str, period: Period) -> datetime:
-    after = _first_date_after(trading_date, period)
+def _ends_at(stamp: datetime, trading_date: datetime, code: str, period: Period) -> datetime:
+    after = _period_after(trading_date, period)
     zone = ZoneInfo(zone_of(code))
-    if asset_class_of(code) is AssetClass.OTC:
-        return datetime.combine(after - timedelta(days=1), _OTC_DAY_END, zone)
-    return datetime.combine(after, time(), zone)
+    match asset_class_of(code):
+        case AssetClass.OTC:
+            day_end = datetime.combine(after - timedelta(days=1), _OTC_DAY_END, zone)
+            return max(day_end, _one_period_on(stamp, period))
+        case AssetClass.CRYPTO:
+            return max(after, _one_period_on(stamp, period))
+        case _:
+            return datetime.combine(after, time(), zone)
 
 
-def _first_date_after(trading_date: datetime, period: Period) -> datetime:
+def _period_after(trading_date: datetime, period: Period) -> datetime:
+    """Give the first date of the next day, week or month."""
     if period is Period.WEEK:
         return trading_date + timedelta(days=7 - trading_date.weekday())
     if period is Period.MONTH:
         return (trading_date.replace(day=1) + timedelta(days=31)).replace(day=1)
     return trading_date + timedelta(days=1)
+
+
+def _one_period_on(stamp: datetime, period: Period) -> datetime:
+    # A month that is stamped near another month's end, as an evening before is, ends within its nominal 31 days.
+    return stamp + period.nominal
 
 
 def _wall(stamp: datetime, zone: ZoneInfo) -> datetime:

@@ -98,9 +98,7 @@ def _metadata(question: Question, settings: Settings, now: datetime) -> dict[str
     }
 
 
-def judge(
-    question: Question, harvests: Sequence[Harvest], on_incomplete: OnIncomplete
-) -> IncompleteDataError | None:
+def judge(question: Question, harvests: Sequence[Harvest], on_incomplete: OnIncomplete) -> IncompleteDataError | None:
     """Warn of late beginnings; give the error, if any, that tells what the vendor cannot give.
 
     Under `"warn"` the same text becomes an `IncompleteDataWarning`; `"ignore"` says nothing.

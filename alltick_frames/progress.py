@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from alltick_frames.fetch import Report
 
+    Progress = bool | Callable[[int, int, float], None] | None
+
 __all__ = ["shown"]
 
 # A call that is over sooner shows no bar.
@@ -19,7 +21,7 @@ _DELAY_S = 1
 
 
 @contextlib.contextmanager
-def shown(progress: bool | Callable[[int, int, float], None] | None, label: str) -> Iterator[Report]:
+def shown(progress: Progress, label: str) -> Iterator[Report]:
     """Give the function to be told of progress.
 
     True shows a bar at once; None shows one on a terminal or in a notebook when the call takes over a second.
@@ -47,7 +49,7 @@ def _bar(label: str, delay_s: int) -> Iterator[Report]:
         # Without ipywidgets tqdm shows its text bar in notebooks, which is good enough to say nothing about.
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm  # noqa: PLC0415
-    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} requests [{elapsed}, {postfix}]"
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} requests [{elapsed}{postfix}]"
     with tqdm(desc=label, delay=delay_s, bar_format=bar_format, leave=False, total=1) as bar:
 
         def report(done: int, total: int, eta: float) -> None:

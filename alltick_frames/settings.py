@@ -6,14 +6,16 @@ import hashlib
 import ipaddress
 import os
 import stat
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 from urllib.parse import urlsplit
 
 from alltick_frames.errors import ConfigError
 from alltick_frames.plans import Plan, plan_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = ["FrameKind", "Network", "OnIncomplete", "Settings", "Token", "resolve"]
 
@@ -192,5 +194,3 @@ def _cache_dir(argument: str | os.PathLike[str] | None) -> Path:
     import platformdirs  # noqa: PLC0415  # only when asked: a configured client does not need it
 
     return Path(platformdirs.user_data_dir("alltick_frames", appauthor=False))
-
-

@@ -24,7 +24,7 @@ from alltick_frames.errors import TransportError
 from alltick_frames.wire import Answer, new_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from alltick_frames.ledger import Ledger
     from alltick_frames.settings import Token

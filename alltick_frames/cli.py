@@ -1,0 +1,150 @@
+"""The `alltick` command.
+
+Exit codes: 0 done, 2 usage, 3 incomplete, 4 budget, 5 authentication, 6 transport, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path  # noqa: TC003  # typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from alltick_frames.errors import (
+    AllTickError,
+    ArgumentError,
+    AuthenticationError,
+    BudgetError,
+    ConfigError,
+    IncompleteDataError,
+    RateLimitError,
+)
+from alltick_frames.plans import plan_named
+
+__all__ = ["main"]
+
+# No locals in crash output: they could hold what a log must not. The traceback itself is wanted.
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="AllTick market data as typed frames.",
+)
+
+# The first class that fits decides; any other AllTickError is the vendor or the way to it.
+_EXIT_CODES: tuple[tuple[type[AllTickError] | tuple[type[AllTickError], ...], int], ...] = (
+    ((ArgumentError, ConfigError), 2),
+    (IncompleteDataError, 3),
+    ((BudgetError, RateLimitError), 4),
+    (AuthenticationError, 5),
+    (AllTickError, 6),
+)
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command; errors become one line and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except AllTickError as error:
+        typer.echo(f"alltick: {error}", err=True)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def exit_code(error: AllTickError) -> int:
+    """Give the exit code for *error*."""
+    return next(code for kinds, code in _EXIT_CODES if isinstance(error, kinds))
+
+
+@app.command()
+def get(
+    codes: Annotated[list[str], typer.Argument(help="Product codes, such as EURUSD 700.HK")],
+    period: Annotated[str, typer.Option("--period", "-p", help="1m 5m 15m 30m 1h 2h 4h 1d 1w 1mo")],
+    range: Annotated[
+        str, typer.Option("--range", "-r", help="30d, 2025-01-01/2025-03-31, max, …, or a number of bars")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write .parquet, .csv or .arrow instead of printing")
+    ] = None,
+) -> None:
+    """Fetch bars and print them or write them to a file."""
+    writer = _writer(output)
+    from alltick_frames import api  # noqa: PLC0415  # --help should not wait for Polars
+
+    incomplete: IncompleteDataError | None = None
+    try:
+        frame = api.get_kline(codes, period, int(range) if range.isdecimal() else range, frame="polars")
+    except IncompleteDataError as error:
+        incomplete = error
+        frame = error.frame
+    if output is None or writer is None:
+        typer.echo(frame)
+    else:
+        getattr(frame, writer)(output)
+        typer.echo(f"{frame.height:,} bars → {output}")
+    if incomplete is not None:
+        raise incomplete  # after what there is has been handed over
+
+
+_WRITERS = {".parquet": "write_parquet", ".csv": "write_csv", ".arrow": "write_ipc"}
+
+
+def _writer(output: Path | None) -> str | None:
+    """Choose by the file's ending, before anything is paid for."""
+    if output is None:
+        return None
+    if output.suffix not in _WRITERS:
+        raise ArgumentError(f"--output={str(output)!r} must end in one of: {' '.join(_WRITERS)}")
+    if not output.parent.is_dir():
+        raise ArgumentError(f"--output={str(output)!r}: there is no directory {str(output.parent)!r}")
+    return _WRITERS[output.suffix]
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="0 for any free one")] = 8765,
+    plan: Annotated[str, typer.Option(help=f"Whose limits and codes apply: {' '.join(PLANS)}")] = "professional",
+    token: Annotated[str | None, typer.Option(help="The token to accept; made up by default")] = None,
+    latency_ms: Annotated[float, typer.Option(help="How long every answer is held back")] = 0.0,
+) -> None:
+    """Serve an AllTick-compatible test server with a model market on this machine."""
+    from alltick_frames import sandbox as server  # noqa: PLC0415
+
+    def announce(ready: dict[str, str]) -> None:
+        # The token is the sandbox's own, and opens nothing else.
+        typer.echo(
+            f"AllTick sandbox with model prices; Ctrl-C stops it. In another terminal:\n"
+            f"  export ALLTICK_BASE_URL={ready['url']} ALLTICK_TOKEN={ready['token']} ALLTICK_PLAN={ready['plan']}\n"
+            f"  alltick get EURUSD --period 1h --range 7d"
+        )
+
+    server.serve(port=port, plan=plan_named(plan).name, token=token, latency_ms=latency_ms, on_ready=announce)
+
+
+@app.command()
+def demo(
+    range: Annotated[str, typer.Option("--range", "-r", help="Of the 1-minute bars: 1mo, 1y, …")] = "1mo",
+) -> None:
+    """Fetch from a sandbox started for it, at the Professional plan's rate; needs no token."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from alltick_frames import demo as program  # noqa: PLC0415
+
+    typer.echo("Starting the sandbox: an AllTick-compatible server with model prices, on this machine only.")
+    costs = Table(title="What it cost, as the server counted", title_justify="left")
+    for heading in ("get_kline", "bars", "requests", "fewest possible", "seconds", "too fast"):
+        costs.add_column(heading, justify="left" if heading == "get_kline" else "right")
+    for frame, cost in program.run(range):
+        typer.echo(f"\n{frame}")
+        counts = (f"{cost.bars:,}", cost.requests, cost.fewest, f"{cost.seconds:.2f}", cost.too_fast)
+        costs.add_row(cost.call, *map(str, counts))
+    typer.echo()
+    Console().print(costs)
+
+
+if __name__ == "__main__":
+    main()
