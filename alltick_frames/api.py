@@ -246,3 +246,11 @@ def _default() -> Client:
         if _client is None:
             _client = Client()
         return _client
+
+
+def forget() -> None:
+    """Drop the default client and what was configured, as if nothing had been called yet."""
+    global _client  # noqa: PLW0603
+    with _lock:
+        _client = None
+        _configured.clear()

@@ -20,7 +20,7 @@ from alltick_frames.errors import (
     IncompleteDataError,
     RateLimitError,
 )
-from alltick_frames.plans import plan_named
+from alltick_frames.plans import PLANS, plan_named
 
 __all__ = ["main"]
 
@@ -136,8 +136,9 @@ def demo(
 
     typer.echo("Starting the sandbox: an AllTick-compatible server with model prices, on this machine only.")
     costs = Table(title="What it cost, as the server counted", title_justify="left")
-    for heading in ("get_kline", "bars", "requests", "fewest possible", "seconds", "too fast"):
-        costs.add_column(heading, justify="left" if heading == "get_kline" else "right")
+    costs.add_column("get_kline", no_wrap=True)
+    for heading in ("bars", "requests", "fewest", "seconds", "too fast"):
+        costs.add_column(heading, justify="right")
     for frame, cost in program.run(range):
         typer.echo(f"\n{frame}")
         counts = (f"{cost.bars:,}", cost.requests, cost.fewest, f"{cost.seconds:.2f}", cost.too_fast)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
 from anyio.lowlevel import current_token
 
-from alltick_frames import frames, kline
+from alltick_frames import kline
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
 from alltick_frames.codes import check_codes
 from alltick_frames.errors import AllTickError, ArgumentError, ConfigError, PlanWarning
 from alltick_frames.fetch import fetch
+from alltick_frames.frames import to_frame
 from alltick_frames.ledger import ledger_for
+from alltick_frames.notices import tell
 from alltick_frames.periods import Period
 from alltick_frames.ranges import parse_range
 from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token, resolve
@@ -36,6 +37,27 @@ if TYPE_CHECKING:
     from alltick_frames.progress import Progress
 
 __all__ = ["AsyncClient", "Client", "KlineOptions"]
+
+
+_FREE_ASSUMED = (
+    "no plan is configured, so requests keep to the Free plan's limits (one in 10 s, 1,000 a day); "
+    "set ALLTICK_PLAN, or plan=, to yours"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Answer:
+    """A frame, and what must be said of it where the caller is: not in the background thread."""
+
+    frame: Any
+    verdict: kline.Verdict
+
+    def hand_over(self) -> Any:
+        tell(self.verdict.notices)
+        if self.verdict.failure is not None:
+            self.verdict.failure.frame = self.frame
+            raise self.verdict.failure
+        return self.frame
 
 
 class KlineOptions(TypedDict, total=False):
@@ -177,50 +199,32 @@ class AsyncClient:
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
+        question = self._ask(codes, period, range, frame, forming, on_incomplete, categorical)
+        with progress_bars.shown(progress, str(question)) as report:
+            answer = await self._answer(question, report)
+        return answer.hand_over()
+
+    def _ask(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        frame: FrameKind | None,
+        forming: Forming,
+        on_incomplete: OnIncomplete | None,
+        categorical: bool,  # noqa: FBT001
+    ) -> kline.Question:
+        """Judge what can be judged before the first request."""
         period = Period.parse(period)
         question = kline.Question(
             codes=check_codes(codes, period),
             period=period,
             asked=parse_range(range, period, utc_now()),
             forming=_one_of("forming", forming, kline.Forming),
+            frame=_one_of("frame", frame or self.settings.frame, FrameKind),
+            on_incomplete=_one_of("on_incomplete", on_incomplete or self.settings.on_incomplete, OnIncomplete),
+            categorical=categorical,
         )
-        kind: FrameKind = _one_of("frame", frame or self.settings.frame, FrameKind)
-        chosen: OnIncomplete = _one_of("on_incomplete", on_incomplete or self.settings.on_incomplete, OnIncomplete)
-        token = self._token()
-        with progress_bars.shown(progress, f"{_some(question.codes)} {period.value}") as report:
-            return await self._answer(question, token, kind, chosen, categorical, report)
-
-    async def _answer(
-        self,
-        question: kline.Question,
-        token: Token,
-        kind: FrameKind,
-        on_incomplete: OnIncomplete,
-        categorical: bool,  # noqa: FBT001
-        report: Report,
-    ) -> Any:
-        settings = self.settings
-        harvests = kline.begin(question)
-
-        def as_frame() -> Any:
-            table = kline.to_table(question, harvests, settings, utc_now())
-            return frames.to_frame(table, kind, categorical=categorical)
-
-        failure: AllTickError | None = None
-        try:
-            await fetch(harvests, transport=self._connected(token), plan=settings.plan, clock=utc_now, report=report)
-        except AllTickError as error:
-            failure = error
-        if failure is None and len(harvests) == 1:
-            failure = harvests[0].refusal
-        if failure is None:
-            failure = kline.judge(question, harvests, on_incomplete)
-        if failure is not None:
-            failure.frame = as_frame()
-            raise failure
-        return as_frame()
-
-    def _token(self) -> Token:
         if self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
@@ -228,21 +232,29 @@ class AsyncClient:
             )
         if not self.settings.plan_named and not self._said_free:
             self._said_free = True
-            warnings.warn(
-                "no plan is configured, so requests keep to the Free plan's limits (one in 10 s, 1,000 a day); "
-                "set ALLTICK_PLAN, or plan=, to yours",
-                PlanWarning,
-                stacklevel=2,
-            )
-        return self.settings.token
+            tell([PlanWarning(_FREE_ASSUMED)])
+        return question
 
-    def _connected(self, token: Token) -> Transport:
+    async def _answer(self, question: kline.Question, report: Report) -> _Answer:
+        harvests = kline.begin(question)
+        try:
+            await fetch(harvests, transport=self._connected(), plan=self.settings.plan, clock=utc_now, report=report)
+        except AllTickError as error:
+            verdict = kline.Verdict(error)
+        else:
+            verdict = kline.judge(question, harvests)
+        table = kline.to_table(question, harvests, self.settings, utc_now())
+        return _Answer(to_frame(table, question.frame, categorical=question.categorical), verdict)
+
+    def _connected(self) -> Transport:
         """Give the transport of the running event loop: connections cannot move to another one."""
         loop = current_token()
+        settings = self.settings
+        if settings.token is None:
+            raise AssertionError("a question without a token is refused")
         if self._transport is None or self._loop != loop:
-            settings = self.settings
-            ledger = ledger_for(token.fingerprint(settings.base_url), settings.plan)
-            self._transport = Transport(settings.base_url, token, ledger, utc_now)
+            ledger = ledger_for(settings.token.fingerprint(settings.base_url), settings.plan)
+            self._transport = Transport(settings.base_url, settings.token, ledger, utc_now)
             self._loop = loop
         return self._transport
 
@@ -375,21 +387,10 @@ class Client:
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
-        codes = check_codes(codes)
-        with progress_bars.shown(progress, f"{_some(codes)} {Period.parse(period).value}") as report:
-            return self._background.run(
-                lambda post: self._client.get_kline(
-                    codes,
-                    period,
-                    range,
-                    frame=frame,
-                    forming=forming,
-                    on_incomplete=on_incomplete,
-                    categorical=categorical,
-                    progress=post,
-                ),
-                report,
-            )
+        question = self._client._ask(codes, period, range, frame, forming, on_incomplete, categorical)  # noqa: SLF001
+        with progress_bars.shown(progress, str(question)) as report:
+            answer = self._background.run(lambda post: self._client._answer(question, post), report)  # noqa: SLF001
+        return answer.hand_over()
 
     def _share(self, client: AsyncClient) -> None:
         self._client = client
@@ -405,7 +406,3 @@ def _one_of(name: str, value: Any, allowed: Any) -> Any:
     if value not in get_args(allowed):
         raise ArgumentError(f"{name}={value!r} is not known; use one of: {' '.join(map(repr, get_args(allowed)))}")
     return value
-
-
-def _some(codes: tuple[str, ...]) -> str:
-    return codes[0] if len(codes) == 1 else f"{codes[0]} and {len(codes) - 1} more"

@@ -31,10 +31,12 @@ def _to_arrow(table: pa.Table, categorical: bool) -> pa.Table:  # noqa: ARG001, 
 def _to_polars(table: pa.Table, categorical: bool) -> pl.DataFrame:  # noqa: FBT001
     import polars as pl  # noqa: PLC0415
 
-    frame = pl.from_arrow(_with_text_codes(table), rechunk=False)
-    if not isinstance(frame, pl.DataFrame):
-        raise TypeError(f"Polars made a {type(frame).__name__} of an Arrow table")
-    return frame.with_columns(pl.col("code").cast(pl.Categorical)) if categorical else frame
+    text = _with_text_codes(table)
+    # Column by column: `pl.from_arrow` of a table needs Polars' thread pool, which hangs in a forked child.
+    columns = [pl.Series(name, text.column(name)) for name in text.column_names]
+    if categorical:
+        columns[0] = columns[0].cast(pl.Categorical)
+    return pl.DataFrame(columns)
 
 
 def _to_pandas(table: pa.Table, categorical: bool) -> pd.DataFrame:  # noqa: FBT001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from alltick_frames.errors import AllTickError, AllTickWarning
     from alltick_frames.periods import Period
     from alltick_frames.ranges import Asked
-    from alltick_frames.settings import OnIncomplete, Settings
+    from alltick_frames.settings import FrameKind, OnIncomplete, Settings
     from alltick_frames.spans import Missing
 
-__all__ = ["Forming", "Question", "begin", "judge", "to_table"]
+__all__ = ["Forming", "Question", "Verdict", "begin", "judge", "to_table"]
 
 Forming = Literal["drop", "keep"]
 _NAMED_AT_MOST = 5
@@ -40,6 +40,21 @@ class Question:
     period: Period
     asked: Asked
     forming: Forming
+    frame: FrameKind
+    on_incomplete: OnIncomplete
+    categorical: bool
+
+    def __str__(self) -> str:
+        more = f" and {len(self.codes) - 1} more" if len(self.codes) > 1 else ""
+        return f"{self.codes[0]}{more} {self.period.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to say of an answer: the error to raise, if any, and warnings."""
+
+    failure: AllTickError | None = None
+    notices: tuple[AllTickWarning, ...] = ()
 
 
 def begin(question: Question) -> list[Harvest]:
@@ -98,20 +113,18 @@ def _metadata(question: Question, settings: Settings, now: datetime) -> dict[str
     }
 
 
-def judge(question: Question, harvests: Sequence[Harvest], on_incomplete: OnIncomplete) -> IncompleteDataError | None:
-    """Warn of late beginnings; give the error, if any, that tells what the vendor cannot give.
-
-    Under `"warn"` the same text becomes an `IncompleteDataWarning`; `"ignore"` says nothing.
-    """
-    _warn_of_starts(question, harvests)
+def judge(question: Question, harvests: Sequence[Harvest]) -> Verdict:
+    """Say what the vendor could not give: as an error, a warning or not at all, as asked."""
+    if len(harvests) == 1 and harvests[0].refusal is not None:
+        return Verdict(harvests[0].refusal)
+    notices: tuple[AllTickWarning, ...] = _late_starts(question, harvests)
     missing = [gap for harvest in harvests for gap in harvest.walk.missing if not _waived(gap, question)]
-    if not missing or on_incomplete == "ignore":
-        return None
+    if not missing or question.on_incomplete == "ignore":
+        return Verdict(None, notices)
     message = _message(missing, harvests)
-    if on_incomplete == "warn":
-        warnings.warn(message, IncompleteDataWarning, stacklevel=2)
-        return None
-    return IncompleteDataError(message, missing=missing)
+    if question.on_incomplete == "warn":
+        return Verdict(None, (*notices, IncompleteDataWarning(message)))
+    return Verdict(IncompleteDataError(message, missing=missing), notices)
 
 
 def _waived(gap: Missing, question: Question) -> bool:
@@ -121,22 +134,21 @@ def _waived(gap: Missing, question: Question) -> bool:
     return at_left_edge and asked.from_beginning and asked.count is None
 
 
-def _warn_of_starts(question: Question, harvests: Sequence[Harvest]) -> None:
+def _late_starts(question: Question, harvests: Sequence[Harvest]) -> tuple[HistoryStartWarning, ...]:
     asked = question.asked
-    if asked.from_beginning and asked.count is None:
-        return
     late = [
         f"{harvest.walk.code} ({'no bars at all' if harvest.walk.reached is None else _from(harvest)})"
         for harvest in harvests
         if harvest.walk.stop is Stop.HISTORY_START
     ]
-    if late:
-        wanted = f"{asked.count} bars" if asked.count is not None else f"{asked.span.start:%Y-%m-%d}"
-        warnings.warn(
-            f"the vendor's {question.period.value} history begins later than asked ({wanted}) for: {_some(late)}",
-            HistoryStartWarning,
-            stacklevel=2,
-        )
+    if not late or (asked.from_beginning and asked.count is None):
+        return ()
+    wanted = f"{asked.count} bars" if asked.count is not None else f"{asked.span.start:%Y-%m-%d}"
+    return (
+        HistoryStartWarning(
+            f"the vendor's {question.period.value} history begins later than asked ({wanted}) for: {_some(late)}"
+        ),
+    )
 
 
 def _from(harvest: Harvest) -> str:

@@ -1,0 +1,151 @@
+"""One request to the vendor's side, from arrival to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from alltick_frames.sandbox import kline
+from alltick_frames.sandbox.connections import cut
+from alltick_frames.sandbox.envelopes import envelope
+from alltick_frames.sandbox.faults import DAMAGE, DROPS
+from alltick_frames.sandbox.kline import Refusal
+from alltick_frames.sandbox.products import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.types import Message, Receive, Send
+
+    from alltick_frames.sandbox.state import State
+
+__all__ = ["Exchange"]
+
+_ENDPOINTS: Mapping[str, tuple[Family, str]] = {f"/{family}/kline": (family, "kline") for family in Family}
+"""Path to family and endpoint; only what is listed is answered."""
+
+
+class Exchange:
+    """One request to the vendor's side and its answer.
+
+    The order is a gateway's: token, path, limits, and only then what was asked.
+    """
+
+    def __init__(self, state: State, request: Request, receive: Receive, send: Send) -> None:
+        self._state = state
+        self._request = request
+        self._receive = receive
+        self._send = send
+        self._trace = ""
+        self._fault: str | None = None
+        self._entry: dict[str, Any] = {
+            "time": state.clock.now(),
+            "received": time.time(),
+            "endpoint": request.url.path,
+            "family": None,
+            "code": None,
+            "kline_type": None,
+            "end": None,
+            "num": None,
+            "trace": None,
+            "answer": "ok",
+            "bars": 0,
+        }
+
+    async def run(self) -> None:
+        """Answer, or fail in the way that was asked for."""
+        status, content_type, body = self._answer()
+        entry, fault = self._entry, self._fault
+        if fault in DROPS or fault in DAMAGE:
+            entry["answer"] = fault
+        self._state.record(entry)
+        if delay := self._state.faults.delay_s(self._state.latency_ms, self._state.jitter_ms):
+            await asyncio.sleep(delay)
+        if fault == "drop":
+            await self._hang_up()
+            return
+        if fault is not None and fault in DAMAGE:
+            body = DAMAGE[fault](body)
+        await self._start(status, content_type, len(body))
+        if fault == "drop_mid_body":
+            await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+            await self._hang_up()
+            return
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _answer(self) -> tuple[int, str, bytes]:
+        try:
+            members = self._members()
+        except Refusal as refusal:
+            self._entry["answer"] = refusal.name
+            refused = envelope(refusal.name, self._state.readings)
+            return refused.status, refused.content_type, refused.content(self._trace)
+        body = {"ret": 200, "msg": "ok", "trace": self._trace, **members}
+        return 200, "application/json", json.dumps(body, separators=(",", ":")).encode()
+
+    def _members(self) -> dict[str, Any]:
+        family = self._admit()
+        trace, data = kline.envelope_of_query(self._request.query_params.get("query"))
+        self._trace = self._entry["trace"] = trace
+        self._note(data)
+        query = kline.kline_query(data)
+        members, self._entry["bars"] = kline.answer(self._state, family, query)
+        return members
+
+    def _admit(self) -> Family:
+        """Return the family that is asked, or raise what stops a request before it is read."""
+        token = self._request.query_params.get("token")
+        if not token:
+            raise Refusal("token_required")
+        if not secrets.compare_digest(token.encode(), self._state.token.encode()):
+            raise Refusal("token_invalid")
+        found = _ENDPOINTS.get(self._request.url.path)
+        if found is None or self._request.method != "GET":
+            raise Refusal("not_found")
+        family, endpoint = found
+        self._entry |= {"family": family.value, "endpoint": endpoint}
+        if not self._state.limiter.admits(self._state.plan, endpoint):
+            raise Refusal("throttled")
+        # Faults come after the limits: a request that fails has been a request.
+        self._fault = self._state.faults.next_fault()
+        if self._fault is not None and self._fault not in DROPS and self._fault not in DAMAGE:
+            with contextlib.suppress(Refusal):
+                self._trace, data = kline.envelope_of_query(self._request.query_params.get("query"))
+                self._note(data)
+            raise Refusal(self._fault)
+        return family
+
+    def _note(self, data: Mapping[str, Any]) -> None:
+        """Put what was asked, right or wrong, into the log."""
+        names = {
+            "code": "code",
+            "kline_type": "kline_type",
+            "end": "kline_timestamp_end",
+            "num": "query_kline_num",
+        }
+        self._entry |= {ours: _plain(data.get(theirs)) for ours, theirs in names.items()}
+        self._entry["trace"] = self._trace
+
+    async def _start(self, status: int, content_type: str, length: int) -> None:
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(length).encode())]
+        if self._state.readings.date_header == "present":
+            headers.append((b"date", formatdate(self._state.clock.now(), usegmt=True).encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _hang_up(self) -> None:
+        """Cut the connection, and wait until the server has noticed."""
+        cut(self._request.scope["client"])
+        message: Message = {"type": ""}
+        while message["type"] != "http.disconnect":
+            message = await self._receive()
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* if it can be counted and logged, else how it looked."""
+    return value if value is None or isinstance(value, str | int | float) else repr(value)[:80]

@@ -1,0 +1,133 @@
+"""GET /kline: from a query string to bars, or to the envelope that refuses it (alltick-api.md 6.1)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from alltick_frames.sandbox.answers import kline_data
+from alltick_frames.sandbox.bars import STAMP
+from alltick_frames.sandbox.periods import PERIOD_OF_NUMBER, Period
+from alltick_frames.sandbox.products import Family, family_of
+from alltick_frames.sandbox.sessions import DAY_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alltick_frames.sandbox.state import State
+
+__all__ = ["KlineQuery", "Refusal", "answer", "envelope_of_query", "kline_query"]
+
+_TRACE_LENGTH = 64
+_MILLISECONDS_FROM = 10**11
+_STOCK_BARS = 500
+
+
+class Refusal(Exception):  # noqa: N818 - not an error of ours: the answer, by its name in ENVELOPES
+    """The request is answered by an error envelope."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class KlineQuery:
+    """The fields of one request, as asked."""
+
+    code: str
+    period: Period
+    end: int
+    num: int
+
+
+def envelope_of_query(text: str | None) -> tuple[str, Any]:
+    """Return ``trace`` and ``data`` of a ``query`` parameter, or raise the refusal it earns."""
+    try:
+        query = json.loads(text or "")
+    except (ValueError, RecursionError):
+        raise Refusal("query_invalid") from None
+    if not isinstance(query, dict):
+        raise Refusal("header_invalid")
+    trace, data = query.get("trace"), query.get("data")
+    if not isinstance(trace, str) or not 0 < len(trace) <= _TRACE_LENGTH or not isinstance(data, dict):
+        raise Refusal("header_invalid")
+    return trace, data
+
+
+def kline_query(data: dict[str, Any]) -> KlineQuery:
+    """Return the checked fields of a ``data`` object, or raise the refusal they earn."""
+    code = data.get("code")
+    number, end, num, adjust = (
+        data.get(name) for name in ("kline_type", "kline_timestamp_end", "query_kline_num", "adjust_type")
+    )
+    # Integers must be JSON integers (section 3.1); True and False are ints only to Python.
+    if not isinstance(code, str) or not all(type(each) is int for each in (number, end, num, adjust)):
+        raise Refusal("data_invalid")
+    period = PERIOD_OF_NUMBER.get(number)  # type: ignore[arg-type]  # an int, as just checked
+    if period is None or adjust != 0 or num < 1 or end < 0:  # type: ignore[operator]  # ints, as just checked
+        raise Refusal("data_invalid")
+    return KlineQuery(code, period, end, num)  # type: ignore[arg-type]  # ints, as just checked
+
+
+def answer(state: State, family: Family, query: KlineQuery) -> tuple[dict[str, Any], int]:
+    """Return the members of the answer that follow ``trace``, and how many bars they hold."""
+    source = state.source(query.code)
+    if source is None or family_of(query.code) is not family:
+        raise Refusal("code_invalid")
+    if not state.plan.covers(query.code):
+        raise Refusal("code_unauthorized")
+    readings, now = state.readings, state.clock.now()
+    is_stock = family is Family.STOCK
+    if is_stock and (not query.period.for_stocks or (query.end and readings.stock_end == "refused")):
+        raise Refusal("data_invalid")
+    newest_page = query.end == 0 or is_stock or readings.end == "ignored"
+    end = math.inf if newest_page else _last_stamp(query, readings.end)
+    # A stock's newest 500 bars are all there is, also where a page could be longer.
+    count = min(query.num, _STOCK_BARS if is_stock else readings.page_maximum)
+    series, product = source
+    bars = series.newest(query.period, end, count, now, readings.daily_stamps)
+    bars = bars[:, bars[STAMP] >= _oldest_stamp(state, family, now)]
+    members = kline_data(bars, query.code, product, query.period, readings, newest_page=newest_page)
+    return members, bars.shape[1]
+
+
+def _last_stamp(query: KlineQuery, reading: str) -> float:
+    # A millisecond value has been seen to be accepted without error (section 11).
+    end = query.end if query.end < _MILLISECONDS_FROM else min(query.end // 1000, _MILLISECONDS_FROM)
+    if reading == "exclusive":
+        return end - 1
+    if reading == "rounded_down":
+        return _ROUND_DOWN.get(query.period.name, _floor)(end, query.period)
+    return end
+
+
+def _floor(end: int, period: Period) -> int:
+    return end - end % period.length_s
+
+
+def _week_start(end: int, _period: Period) -> int:
+    day = end // DAY_S
+    return (day - (day + 3) % 7) * DAY_S
+
+
+def _month_start(end: int, _period: Period) -> int:
+    day = date(1970, 1, 1) + timedelta(end // DAY_S)
+    return int(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp())
+
+
+_ROUND_DOWN: dict[str, Callable[[int, Period], int]] = {"1w": _week_start, "1mo": _month_start}
+
+
+def _oldest_stamp(state: State, family: Family, now: float) -> float:
+    """Return the oldest stamp that the plan sells; stocks are bound by the length of a page alone."""
+    years = state.plan.history_years
+    if years is None or family is Family.STOCK:
+        return -math.inf
+    today = datetime.fromtimestamp(now, UTC)
+    # 28 February stands in for a 29th that the earlier year lacks.
+    day = min(today.day, 28) if today.month == 2 else today.day  # noqa: PLR2004 - February
+    return today.replace(year=today.year - years, day=day).timestamp()

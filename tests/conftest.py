@@ -1,0 +1,62 @@
+"""One sandbox process for the whole run, fresh for each test; clients that do not wait where a test need not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import alltick_frames as at
+from alltick_frames.sandbox.readings import Readings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# A Wednesday in European and American trading hours; the 1-minute bar of 15:00 is forming.
+NOW = "2026-03-18T15:00:30Z"
+UNHURRIED = {"kline": (2_000, 1), "combined": (2_000, 1), "minute": (60_000, 60)}
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[at.sandbox.Sandbox]:
+    with at.sandbox.running(clock=NOW, frozen=True, limits=False) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: at.sandbox.Sandbox) -> Iterator[at.sandbox.Sandbox]:
+    """A sandbox at `NOW` that counts from zero and does not limit rates."""
+    shared_server.reset()
+    yield shared_server
+    shared_server.reset()
+    shared_server.configure(
+        readings=asdict(Readings()), faults={}, latency_ms=0, jitter_ms=0, plan="professional", limits=False
+    )
+    shared_server.set_clock(NOW, frozen=True)
+
+
+@pytest.fixture
+def connect(server: at.sandbox.Sandbox) -> Iterator[Callable[..., at.Client]]:
+    """Make clients of the sandbox, closed after the test."""
+    clients: list[at.Client] = []
+
+    def make(**settings: Any) -> at.Client:
+        client = at.Client(**{**server.settings, "limits": UNHURRIED, **settings})
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def client(connect: Callable[..., at.Client]) -> at.Client:
+    return connect()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TOKEN", "TOKEN_FILE", "PLAN", "BASE_URL", "WS_URL", "CACHE_DIR", "FRAME", "NETWORK", "ON_INCOMPLETE"):
+        monkeypatch.delenv(f"ALLTICK_{name}", raising=False)

@@ -1,0 +1,99 @@
+"""The `alltick` command as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import alltick_frames as at
+
+COMMAND = str(Path(sys.executable).with_name("alltick"))
+
+
+def alltick(server: at.sandbox.Sandbox | None, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    settings = (
+        {"ALLTICK_TOKEN": server.token, "ALLTICK_BASE_URL": server.url, "ALLTICK_PLAN": "professional"} if server else {}
+    )
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={**os.environ, **settings, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_get_prints_a_frame(server: at.sandbox.Sandbox) -> None:
+    done = alltick(server, "get", "EURUSD", "GOLD", "-p", "1d", "-r", "2026-03-02/2026-03-06")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "shape: (10, 8)" in done.stdout
+
+
+@pytest.mark.parametrize(("kind", "read"), [("parquet", pl.read_parquet), ("csv", pl.read_csv), ("arrow", pl.read_ipc)])
+def test_get_writes_a_file(server: at.sandbox.Sandbox, tmp_path: Path, kind: str, read: type) -> None:
+    path = tmp_path / f"bars.{kind}"
+    done = alltick(server, "get", "EURUSD", "-p", "1h", "-r", "500", "-o", str(path))
+    assert done.stdout == f"500 bars → {path}\n"
+    assert read(path).height == 500
+
+
+EXITS = [
+    pytest.param(("get", "00700.HK", "-p", "1d", "-r", "5d"), {}, 2, "write '700.HK'", id="argument"),
+    pytest.param(("get", "EURUSD", "-p", "1d", "-r", "5d", "-o", "x.xls"), {}, 2, ".parquet", id="output"),
+    pytest.param(("get", "EURUSD", "-p", "1d", "-r", "5d"), {"ALLTICK_PLAN": "gold"}, 2, "plan='gold'", id="config"),
+    pytest.param(("get", "AAPL.US", "-p", "1m", "-r", "2026-01-01/"), {}, 3, "beyond_reach", id="incomplete"),
+    pytest.param(("get", "EURUSD", "-p", "1d", "-r", "5d"), {"ALLTICK_TOKEN": "wrong"}, 5, "check ALLTICK_TOKEN", id="token"),
+    pytest.param(("get", "NOSUCH", "-p", "1d", "-r", "5d"), {}, 6, "ret 600", id="vendor"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "environment", "code", "words"), EXITS)
+def test_an_error_is_one_line_and_an_exit_code(
+    server: at.sandbox.Sandbox, arguments: tuple[str, ...], environment: dict[str, str], code: int, words: str
+) -> None:
+    done = alltick(server, *arguments, **environment)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert done.stderr.startswith("alltick: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_incomplete_answer_is_handed_over_all_the_same(server: at.sandbox.Sandbox) -> None:
+    done = alltick(server, "get", "AAPL.US", "-p", "1m", "-r", "2026-01-01/")
+    assert done.returncode == 3
+    assert "shape: (499, 8)" in done.stdout
+
+
+def test_the_demo_fetches_a_month_at_the_honest_rate() -> None:
+    done = alltick(None, "demo")
+    assert done.returncode == 0, done.stderr
+    assert "100%" in done.stderr  # the progress bar
+    cost = re.search(r"1m 1mo.*?([\d,]+) │ +(\d+) │ +(\d+) │ +([\d.]+) │ +(\d+) ", done.stdout)
+    assert cost is not None, done.stdout
+    bars, requests, fewest, too_fast = (int(cost[group].replace(",", "")) for group in (1, 2, 3, 5))
+    assert bars > 50_000
+    assert fewest <= requests <= 1.02 * fewest
+    assert too_fast == 0
+
+
+def test_the_sandbox_serves_until_interrupted() -> None:
+    with subprocess.Popen(
+        [COMMAND, "sandbox", "--port", "0", "--token", "mine"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        export = process.stdout.readline()
+        url = re.search(r"ALLTICK_BASE_URL=(\S+)", export)
+        assert url is not None
+        with at.Client("mine", plan="professional", base_url=url[1]) as client:
+            assert client.get_kline("EURUSD", "1h", 5).height == 5
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) in (0, 130)

@@ -1,0 +1,23 @@
+"""The linter, the formatter and the type checker find nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("tool", ["ruff check", "ruff format --check", "mypy"])
+def test_the_tool_finds_nothing(tool: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *tool.split(), *([] if tool == "mypy" else ["."])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
