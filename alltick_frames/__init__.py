@@ -9,11 +9,13 @@ Importing this package imports nothing else: every name is loaded when it is fir
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+# Type checkers know this name; importing `typing` for it would double what `import alltick_frames` costs.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from alltick_frames import sandbox
     from alltick_frames.api import configure, get_kline
     from alltick_frames.client import AsyncClient, Client

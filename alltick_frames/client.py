@@ -272,7 +272,7 @@ class Client:
     Examples
     --------
     >>> import alltick_frames as at
-    >>> at.Client("my-token", plan="professional")
+    >>> at.Client("my-token", plan="professional", base_url="https://quote.alltick.co")
     Client(token=***, plan='professional', base_url='https://quote.alltick.co')
     """
 

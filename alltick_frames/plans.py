@@ -99,7 +99,7 @@ def plan_named(name: str, limits: Mapping[str, Any] | None = None) -> Plan:
     >>> plan_named("professional").kline
     Rate(requests=20, seconds=1)
     >>> plan_named("professional", {"minute": (600, 60)}).minute
-    Rate(requests=600, seconds=60)
+    Rate(requests=600, seconds=60.0)
 
     Raises
     ------

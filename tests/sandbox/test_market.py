@@ -134,6 +134,30 @@ def test_gold_rests_an_hour_a_day_and_crypto_never(ask: Asker) -> None:
     assert crypto.num_rows == 2 * 1440
 
 
+@pytest.mark.parametrize(
+    ("code", "opens", "closes"),
+    [
+        ("EURUSD", "2026-03-16T21:00", "2026-03-17T21:00"),
+        ("GOLD", "2026-03-16T22:00", "2026-03-17T21:00"),
+        ("USOIL", "2026-03-16T22:00", "2026-03-17T21:00"),
+        ("UKOIL", "2026-03-17T00:00", "2026-03-17T21:00"),
+        ("COPPER", "2026-03-17T00:00", "2026-03-17T18:00"),
+        ("US500", "2026-03-16T22:00", "2026-03-17T21:00"),
+        ("BTCUSDT", "2026-03-17T00:00", "2026-03-18T00:00"),
+    ],
+)
+def test_summer_hours_are_the_vendors(ask: Asker, code: str, opens: str, closes: str) -> None:
+    for stamping, expected in (("session_open", opens), ("session_close", closes)):
+        ask.sandbox.configure(readings={"daily_stamps": stamping})
+        stamps = ask.sandbox.bars(code, "1d", "2026-03-16T12:00", "2026-03-18T12:00")["timestamp"]
+        assert datetime.fromisoformat(expected).replace(tzinfo=UTC) in stamps.to_pylist()
+
+
+def test_the_australian_index_opens_ten_minutes_early_on_sundays(ask: Asker) -> None:
+    stamps = ask.sandbox.bars("AUS200", "1m", "2026-03-14", "2026-03-16")["timestamp"]
+    assert local(stamps[0], "America/New_York").strftime("%a %H:%M") == "Sun 17:50"
+
+
 def test_hong_kong_takes_lunch_and_ends_with_an_auction_bar(ask: Asker) -> None:
     stamps = ask.sandbox.bars("700.HK", "1m", "2026-03-17", "2026-03-18")["timestamp"]
     times = [local(stamp, "Asia/Hong_Kong").strftime("%H:%M") for stamp in stamps]
@@ -208,6 +232,11 @@ def test_a_forming_bar_only_ever_grows_into_its_final_one(ask: Asker, code: str,
             assert bar["high"] >= earlier["high"]
             assert bar["low"] <= earlier["low"]
             assert bar["volume"] >= earlier["volume"]
+            if bar["turnover"] is not None:
+                assert bar["turnover"] >= earlier["turnover"]
+                # Worth is what was traded so far, at prices within the bar.
+                worth = earlier["turnover"] / earlier["volume"]
+                assert 0.9 * earlier["low"] < worth < 1.1 * earlier["high"]
 
 
 def test_all_forming_periods_show_the_same_last_price(ask: Asker) -> None:
