@@ -1,0 +1,1 @@
+"""What this project measures of itself, as ratios within one run: `python -m benchmarks`."""
