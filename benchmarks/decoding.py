@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import timeit
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -30,7 +31,7 @@ def measure() -> Iterator[Result]:
     }
     for name, body in pages.items():
         answer = Answer(200, body, "benchmark", datetime.now(UTC), None)
-        ours, theirs = alternately(lambda answer=answer: kline_page(answer, REQUEST), lambda body=body: orjson.loads(body))
+        ours, theirs = alternately(partial(kline_page, answer, REQUEST), partial(orjson.loads, body))
         how = f"500 bars, {len(body):,} bytes: {ours * 1e6:.0f} µs ÷ {theirs * 1e6:.0f} µs"
         yield Result(f"decode ÷ orjson.loads, {name}", ours / theirs, "≤ 2.5", how)
 

@@ -19,7 +19,9 @@ COMMAND = str(Path(sys.executable).with_name("alltick"))
 
 def alltick(server: at.sandbox.Sandbox | None, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     settings = (
-        {"ALLTICK_TOKEN": server.token, "ALLTICK_BASE_URL": server.url, "ALLTICK_PLAN": "professional"} if server else {}
+        {"ALLTICK_TOKEN": server.token, "ALLTICK_BASE_URL": server.url, "ALLTICK_PLAN": "professional"}
+        if server
+        else {}
     )
     return subprocess.run(
         [COMMAND, *arguments],
@@ -50,7 +52,9 @@ EXITS = [
     pytest.param(("get", "EURUSD", "-p", "1d", "-r", "5d", "-o", "x.xls"), {}, 2, ".parquet", id="output"),
     pytest.param(("get", "EURUSD", "-p", "1d", "-r", "5d"), {"ALLTICK_PLAN": "gold"}, 2, "plan='gold'", id="config"),
     pytest.param(("get", "AAPL.US", "-p", "1m", "-r", "2026-01-01/"), {}, 3, "beyond_reach", id="incomplete"),
-    pytest.param(("get", "EURUSD", "-p", "1d", "-r", "5d"), {"ALLTICK_TOKEN": "wrong"}, 5, "check ALLTICK_TOKEN", id="token"),
+    pytest.param(
+        ("get", "EURUSD", "-p", "1d", "-r", "5d"), {"ALLTICK_TOKEN": "wrong"}, 5, "check ALLTICK_TOKEN", id="token"
+    ),
     pytest.param(("get", "NOSUCH", "-p", "1d", "-r", "5d"), {}, 6, "ret 600", id="vendor"),
 ]
 

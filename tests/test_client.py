@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import alltick_frames as at
+from alltick_frames import api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +32,6 @@ CALL = ("EURUSD", "1h", "2026-03-02/2026-03-06")
 @pytest.fixture
 def environment(server: at.sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[at.sandbox.Sandbox]:
     """Point the environment at the sandbox and forget the default client before and after."""
-    from alltick_frames import api
-
     monkeypatch.setenv("ALLTICK_TOKEN", server.token)
     monkeypatch.setenv("ALLTICK_BASE_URL", server.url)
     monkeypatch.setenv("ALLTICK_PLAN", "professional")

@@ -37,7 +37,9 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 EXAMPLES = [
-    pytest.param(block, id=f"{name}-{number}") for name in READMES for number, block in enumerate(blocks(name, "python"))
+    pytest.param(block, id=f"{name}-{number}")
+    for name in READMES
+    for number, block in enumerate(blocks(name, "python"))
 ]
 
 

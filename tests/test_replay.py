@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def as_bars(prices: pd.DataFrame) -> pl.DataFrame:
     """Give a shipped frame our column names and types."""
-    columns = {name: pl.Series(prices[name.capitalize()].to_numpy("float64")) for name in ("open", "high", "low", "close")}
+    columns = {
+        name: pl.Series(prices[name.capitalize()].to_numpy("float64")) for name in ("open", "high", "low", "close")
+    }
     stamps = pl.Series(prices.index.to_numpy("datetime64[us]")).dt.replace_time_zone("UTC")
     return pl.DataFrame({"timestamp": stamps, **columns, "volume": prices["Volume"].to_numpy("float64")})
 
