@@ -149,20 +149,20 @@ def _end(walk: Walk) -> datetime | None:
     return _ceil(walk.span.end + nominal + (_DAY if walk.period.by_date else timedelta()), _SECOND)
 
 
-def absorb(walk: Walk, judged: Judged, plan: Plan, now: datetime) -> Walk:
+def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk:
     """Say where *walk* stands after the answer *judged*."""
     walk = _note_bad_rows(walk, judged)
     if not family_of(walk.code).pageable:
         return _absorb_only_page(walk, judged)
     if judged.oldest is None:
-        return _nothing_older(walk, plan, now)
+        return _nothing_older(walk, plan, server_now)
     if walk.oldest_stamp is None:
         return _ask_wider(walk) if _falls_short(walk, judged) else _advance(walk, judged)
     goes_back = _stamp(judged, 0) < walk.oldest_stamp
     if not goes_back and _ignores_end(walk, judged):
         return _give_up(walk, "not_pageable", "the server ignores the end time")
     if not goes_back:
-        return _nothing_older(walk, plan, now)
+        return _nothing_older(walk, plan, server_now)
     if finality.microseconds(walk.oldest_stamp) in judged.page.stamps_us:
         return _advance(walk, judged)
     if walk.overlap < _WIDE_OVERLAP:
@@ -216,8 +216,8 @@ def _ask_wider(walk: Walk) -> Walk:
     return dataclasses.replace(walk, overlap=_WIDE_OVERLAP)
 
 
-def _nothing_older(walk: Walk, plan: Plan, now: datetime) -> Walk:
-    return _history_starts(walk, plan, now) if walk.doubted else _doubt(walk)
+def _nothing_older(walk: Walk, plan: Plan, server_now: datetime) -> Walk:
+    return _history_starts(walk, plan, server_now) if walk.doubted else _doubt(walk)
 
 
 def _falls_short(walk: Walk, judged: Judged) -> bool:
@@ -237,10 +237,10 @@ def _note_hole(walk: Walk, judged: Judged) -> Walk:
     return dataclasses.replace(walk, missing=(*walk.missing, lost)) if hole else walk
 
 
-def _history_starts(walk: Walk, plan: Plan, now: datetime) -> Walk:
+def _history_starts(walk: Walk, plan: Plan, server_now: datetime) -> Walk:
     if walk.reached is not None and plan.history_years is not None:
         sold = plan.history_years * _YEAR
-        if abs((now - walk.reached) - sold) <= _DEPTH_TOLERANCE * sold:
+        if abs((server_now - walk.reached) - sold) <= _DEPTH_TOLERANCE * sold:
             return _give_up(walk, "beyond_plan", f"the {plan.name} plan sells about {plan.history_years} years")
     return dataclasses.replace(walk, stop=Stop.HISTORY_START)
 

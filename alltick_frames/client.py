@@ -238,7 +238,7 @@ class AsyncClient:
     async def _answer(self, question: kline.Question, report: Report) -> _Answer:
         harvests = kline.begin(question)
         try:
-            await fetch(harvests, transport=self._connected(), plan=self.settings.plan, clock=utc_now, report=report)
+            await fetch(harvests, transport=self._connected(), plan=self.settings.plan, report=report)
         except AllTickError as error:
             verdict = kline.Verdict(error)
         else:

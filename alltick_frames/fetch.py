@@ -26,7 +26,6 @@ from alltick_frames.wire import PAGE_BARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from alltick_frames.backfill import Judged, Walk
     from alltick_frames.decode import Page
@@ -61,7 +60,6 @@ async def fetch(
     *,
     transport: Transport,
     plan: Plan,
-    clock: Callable[[], datetime],
     report: Report,
 ) -> None:
     """Fill *harvests*, one walker per code at a time and no more in flight than the plan allows.
@@ -76,7 +74,7 @@ async def fetch(
     async def walker() -> None:
         try:
             while waiting:
-                await _fill(waiting.popleft(), transport, plan, clock, progress)
+                await _fill(waiting.popleft(), transport, plan, progress)
         except Exception as error:  # noqa: BLE001  # raised below, not as an ExceptionGroup
             failures.append(error)
             walkers.cancel_scope.cancel()
@@ -92,7 +90,6 @@ async def _fill(
     harvest: Harvest,
     transport: Transport,
     plan: Plan,
-    clock: Callable[[], datetime],
     progress: _Progress,
 ) -> None:
     while (request := backfill.next_request(harvest.walk)) is not None:
@@ -104,7 +101,7 @@ async def _fill(
         else:
             judged = backfill.Judged.of(page, harvest.walk, answer.server_now)
             harvest.pages.append(judged)
-            harvest.walk = backfill.absorb(harvest.walk, judged, plan, clock())
+            harvest.walk = backfill.absorb(harvest.walk, judged, plan, answer.server_now)
         progress.step()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -217,23 +217,8 @@ class TestIncomplete:
         self, server: at.sandbox.Sandbox, connect: Callable[..., at.Client]
     ) -> None:
         server.configure(plan="basic")
-        server.set_clock(None)
         with pytest.raises(at.IncompleteDataError, match="beyond_plan: the basic plan sells about 1 years"):
-            connect(plan="basic").get_kline("EURUSD", "1d", "2y")
-
-    def test_a_range_before_a_listing_warns_and_is_complete(
-        self, server: at.sandbox.Sandbox, client: at.Client
-    ) -> None:
-        days = pl.DataFrame(
-            {
-                "timestamp": pl.date_range(date(2026, 1, 5), date(2026, 2, 3), eager=True),
-                **{name: [10.0] * 30 for name in ("open", "high", "low", "close")},
-            }
-        )
-        server.replay("9999.HK", "1d", days)
-        with pytest.warns(at.HistoryStartWarning, match=r"9999.HK \(from 2026-01-05"):
-            frame = client.get_kline("9999.HK", "1d", "2025-01-01/2026-03-10")
-        assert frame.height == 30
+            connect(plan="basic").get_kline("EURUSD", "1d", "2024-03-01/2026-03-01")
 
     def test_a_refused_code_among_good_ones_keeps_the_good_ones(self, client: at.Client) -> None:
         with pytest.raises(at.IncompleteDataError, match=r"NOSUCH.*refused.*ret 600") as caught:
