@@ -85,7 +85,7 @@ def parse_range(range: Any, period: Period, now: datetime) -> Asked:
     end = None if last is None else last.after
     if start is not None and start >= latest:
         raise ArgumentError(f"range={range!r} starts in the future (it is {now:%Y-%m-%d %H:%M} UTC)")
-    if start is not None and last is not None and start > last.start:
+    if start is not None and last is not None and last.start < start >= last.after:
         raise ArgumentError(f"range={range!r} is reversed: it starts after its end; write the earlier time first")
     open_end = end is None or end > now
     return Asked(
