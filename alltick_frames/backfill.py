@@ -217,7 +217,10 @@ def _ask_wider(walk: Walk) -> Walk:
 
 
 def _nothing_older(walk: Walk, plan: Plan, server_now: datetime) -> Walk:
-    return _history_starts(walk, plan, server_now) if walk.doubted else _doubt(walk)
+    if walk.doubted:
+        return _history_starts(walk, plan, server_now)
+    # Before anything has come, the asked end itself may be what hides the bars.
+    return _doubt(walk) if walk.started else _doubt(_ask_wider(walk))
 
 
 def _falls_short(walk: Walk, judged: Judged) -> bool:
