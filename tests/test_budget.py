@@ -1,0 +1,94 @@
+"""When requests may leave: never more than the plan allows, in any window, however they are asked for."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import alltick_frames as at
+from alltick_frames.budget import Budget
+from alltick_frames.plans import PLANS, Rate, plan_named
+
+WAITS = st.lists(st.floats(0, 30) | st.just(0.0), min_size=1, max_size=150)
+
+
+def slots_of(budget: Budget, waits: list[float]) -> list[float]:
+    now, slots = 0.0, []
+    for wait in waits:
+        now += wait
+        slots.append(budget.reserve(now))
+    return slots
+
+
+@given(plan=st.sampled_from(sorted(PLANS)), waits=WAITS, jitter_ms=st.integers(0, 29))
+def test_no_window_wherever_it_begins_holds_more_than_the_plan_allows(
+    plan: str, waits: list[float], jitter_ms: int
+) -> None:
+    slots = slots_of(Budget(PLANS[plan]), waits)
+    # The network delays each request a little; the margin of every window is there for that.
+    arrivals = sorted(slot + jitter_ms / 1e3 * (number % 2) for number, slot in enumerate(slots))
+    for rate in (PLANS[plan].kline, PLANS[plan].combined, PLANS[plan].minute):
+        for first, arrival in enumerate(arrivals):
+            inside = bisect_left(arrivals, arrival + rate.seconds - 1e-6) - first
+            assert inside <= rate.requests, (rate, arrival)
+
+
+@given(waits=WAITS)
+def test_slots_are_given_in_the_order_of_asking_and_never_in_the_past(waits: list[float]) -> None:
+    slots = slots_of(Budget(PLANS["premium"]), waits)
+    assert slots == sorted(slots)
+    asked = 0.0
+    for wait, slot in zip(waits, slots, strict=True):
+        asked += wait
+        assert slot >= asked
+
+
+def test_a_burst_leaves_at_the_plans_rate() -> None:
+    slots = slots_of(Budget(PLANS["professional"]), [0.0] * 401)
+    assert slots[-1] == pytest.approx(400 / 20, rel=0.04)
+
+
+def test_the_second_request_of_a_free_token_waits_out_the_interval_and_a_margin() -> None:
+    assert slots_of(Budget(PLANS["free"]), [0, 0, 0]) == [0.0, 10.5, 21.0]
+
+
+def test_a_used_up_day_is_an_error_until_it_rolls_over() -> None:
+    budget = Budget(plan_named("professional", {"day": (50, 86_400)}))
+    slots_of(budget, [0.0] * 50)
+    with pytest.raises(at.BudgetError, match=r"50 requests a day are used up; .* returns in 24\.0 hours"):
+        budget.reserve(10.0)
+    assert budget.reserve(86_400 + 60.0) == 86_460.0
+
+
+def test_every_pause_is_twice_the_last_until_the_vendor_answers() -> None:
+    budget = Budget(PLANS["basic"])
+    budget.throttled(0.0)
+    assert budget.reserve(0.0) == 1.0
+    budget.throttled(2.0)
+    assert budget.reserve(2.0) == 4.0
+    budget.answered()
+    budget.throttled(10.0)
+    assert budget.reserve(10.0) == 11.0
+
+
+def test_several_refusals_of_one_moment_are_one_pause() -> None:
+    budget = Budget(PLANS["professional"])
+    for _ in range(20):
+        budget.throttled(5.0)
+    assert budget.reserve(5.0) == 6.0
+
+
+def test_the_last_slot_can_be_given_back() -> None:
+    budget = Budget(PLANS["free"])
+    budget.reserve(0.0)
+    slot = budget.reserve(0.0)
+    budget.give_back(slot)
+    assert budget.reserve(0.0) == slot
+
+
+def test_a_figure_of_the_plan_can_be_replaced() -> None:
+    plan = plan_named("free", {"kline": (2, 1), "combined": Rate(2, 1), "minute": (100, 60), "margin_s": 0})
+    assert slots_of(Budget(plan), [0.0] * 5) == pytest.approx([0, 0.45, 1, 1.45, 2])

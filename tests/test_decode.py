@@ -1,0 +1,227 @@
+"""From the bytes of an answer to a table: every shape the vendor's pages leave open, and what is set aside."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import alltick_frames as at
+from alltick_frames import schemas
+from alltick_frames.decode import Page, kline_page
+from alltick_frames.wire import Answer, KlineRequest
+
+REQUEST = KlineRequest("EURUSD", at.Period("1m"))
+FIRST = 1_773_734_400
+
+
+def bar(minute: int = 0, **changes: Any) -> dict[str, Any]:
+    prices = {"open_price": "1.0845", "close_price": "1.0850", "high_price": "1.0861", "low_price": "1.0840"}
+    return {"timestamp": str(FIRST + 60 * minute), **prices, "volume": "12", "turnover": ""} | changes
+
+
+def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def decode(rows: Any, *, status: int = 200, **envelope: Any) -> Page:
+    data = {"code": "EURUSD", "kline_type": 1, "kline_list": rows}
+    return decode_bytes(json.dumps({"ret": 200, "msg": "ok", "trace": "t", "data": data} | envelope).encode(), status)
+
+
+def decode_bytes(body: bytes, status: int = 200) -> Page:
+    return kline_page(Answer(status, body, "t", datetime(2026, 3, 18, tzinfo=UTC), None), REQUEST)
+
+
+ROW = {
+    "timestamp": datetime.fromtimestamp(FIRST, UTC),
+    "open": 1.0845,
+    "high": 1.0861,
+    "low": 1.0840,
+    "close": 1.0850,
+    "volume": 12.0,
+    "turnover": None,
+}
+
+
+def as_numbers(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if value == "" else json.loads(value) for name, value in row.items()}
+
+
+SHAPES = [
+    pytest.param(bar(), id="strings"),
+    pytest.param(as_numbers(bar()), id="numbers"),
+    pytest.param(bar(turnover=None), id="null"),
+    pytest.param(without(bar(), "turnover"), id="missing"),
+    pytest.param(bar(timestamp=str(FIRST * 1000)), id="milliseconds"),
+    pytest.param(bar(timestamp=float(FIRST)), id="float stamp"),
+    pytest.param(bar(volumn="3", settled=True), id="unknown fields"),
+    pytest.param(bar(open_price="1.084500", volume="12.000"), id="trailing zeros"),
+]
+
+
+@pytest.mark.parametrize("row", SHAPES)
+def test_a_bar_is_read_in_every_shape(row: dict[str, Any]) -> None:
+    page = decode([row])
+    assert page.bars.schema == schemas.BARS
+    assert page.bars.to_pylist() == [ROW]
+    assert page.bad == ()
+
+
+@pytest.mark.parametrize("missing", ["", None])
+def test_an_empty_volume_is_null_and_a_zero_is_zero(missing: Any) -> None:
+    page = decode([bar(0, volume=missing), bar(1, volume="0")])
+    assert page.bars["volume"].to_pylist() == [None, 0.0]
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [{"data": {"kline_list": []}}, {"data": {"kline_list": None}}, {"data": {}}, {"data": None}, {"data": ""}],
+    ids=str,
+)
+def test_nothing_is_an_empty_page(envelope: dict[str, Any]) -> None:
+    page = decode(None, **envelope)
+    assert (page.bars.num_rows, page.received) == (0, 0)
+    assert page.bars.schema == schemas.BARS
+
+
+def test_an_answer_without_data_is_an_empty_page() -> None:
+    assert decode_bytes(b'{"ret":200,"msg":"ok","trace":"t"}').received == 0
+
+
+def test_rows_are_sorted_and_of_equal_stamps_the_last_wins() -> None:
+    page = decode([bar(2), bar(0, close_price="1.0841"), bar(1), bar(0, close_price="1.0842")])
+    assert page.bars["close"].to_pylist() == [1.0842, 1.0850, 1.0850]
+    assert page.stamps_us.tolist() == [(FIRST + 60 * minute) * 1_000_000 for minute in range(3)]
+    assert page.received == 4
+
+
+BAD = [
+    pytest.param(bar(1, high_price="NaN"), "a price is not finite", id="NaN"),
+    pytest.param(bar(1, low_price="-inf"), "a price is not finite", id="infinite"),
+    pytest.param(bar(1, high_price="1.0", low_price="1.1"), "high is below low", id="high below low"),
+    pytest.param(bar(1, volume="inf"), "volume or turnover is not finite", id="infinite volume"),
+    pytest.param(bar(1, open_price="abc"), "Expected `float`, got `str`", id="text"),
+    pytest.param(bar(1, open_price=""), "missing required field `open_price`", id="empty price"),
+    pytest.param(without(bar(1), "close_price"), "missing required field `close_price`", id="missing price"),
+    pytest.param(bar(1, close_price=None), "Expected `float`, got `null`", id="null price"),
+]
+
+
+@pytest.mark.parametrize(("row", "why"), BAD)
+def test_a_bar_that_cannot_be_true_is_set_aside_with_its_raw_values(row: dict[str, Any], why: str) -> None:
+    page = decode([bar(0), row, bar(2)])
+    assert page.bars.num_rows == 2
+    (bad,) = page.bad
+    assert bad.stamp_us == (FIRST + 60) * 1_000_000
+    assert why in bad.why
+    assert all(str(value) in bad.raw for name, value in row.items() if name == "volume")
+    assert page.received == 3
+
+
+@pytest.mark.parametrize(
+    "row", [7, "x", None, [], bar(timestamp="soon"), bar(timestamp="-5"), bar(timestamp="9" * 18)], ids=str
+)
+def test_a_row_without_a_readable_stamp_is_set_aside_without_one(row: Any) -> None:
+    page = decode([bar(0), row])
+    assert page.bars.num_rows == 1
+    assert [bad.stamp_us for bad in page.bad] == [None]
+
+
+def test_negative_prices_are_valid() -> None:
+    page = decode([bar(open_price="-37.63", close_price="-37.63", high_price="-10", low_price="-40.32")])
+    assert page.bars["low"].to_pylist() == [-40.32]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>busy</html>", b'{"ret":200,"data":{"kline_list":[{"timest', b"\xff\xfe", b"[1,2]", b"7"],
+    ids=str,
+)
+def test_what_is_no_answer_is_a_decode_error(body: bytes) -> None:
+    with pytest.raises(at.DecodeError):
+        decode_bytes(body)
+
+
+def test_json_nested_without_end_is_a_decode_error() -> None:
+    with pytest.raises(at.DecodeError):
+        decode_bytes(b'{"data":' * 100_000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"code": "GOLD", "kline_type": 1, "kline_list": []}, {"code": "EURUSD", "kline_type": 2, "kline_list": []}],
+    ids=str,
+)
+def test_an_answer_to_another_question_is_refused(data: dict[str, Any]) -> None:
+    with pytest.raises(at.DecodeError, match="asked for EURUSD kline_type 1, answered with"):
+        decode(None, data=data)
+
+
+STATUSES = [
+    (429, b"", at.RateLimitError),
+    (429, b'{"error_msg":"Too many requests"}', at.RateLimitError),
+    (200, b'{"error_msg":"Too many requests"}', at.RateLimitError),
+    (401, b'{"msg":"token is required","ret":401}', at.AuthenticationError),
+    (200, b'{"msg":"token invalid","trace":"","ret":401}', at.AuthenticationError),
+    (401, b"<html>", at.AuthenticationError),
+    (301, b"", at.TransportError),
+    (500, b'{"success":false,"error":"x"}', at.TransportError),
+    (503, b"", at.TransportError),
+    (400, b'{"ret":400,"msg":"request data param invalid"}', at.ApiError),
+    (200, b'{"ret":"600","msg":"code invalid","trace":"t","data":{}}', at.UnknownCodeError),
+    (200, b'{"ret":603,"msg":"token level not enough"}', at.PlanLimitError),
+    (200, b'{"ret":604,"msg":"code unauthorized","trace":"t"}', at.CodeNotPermittedError),
+    (200, b'{"ret":606,"msg":"too many requests and connection will be closed"}', at.RateLimitError),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), STATUSES, ids=str)
+def test_status_and_ret_decide_the_error(status: int, body: bytes, kind: type[at.AllTickError]) -> None:
+    with pytest.raises(at.AllTickError) as caught:
+        decode_bytes(body, status)
+    assert type(caught.value) is kind
+
+
+@given(
+    digits=st.integers(0, 10**17),
+    places=st.integers(0, 12),
+    quote_it=st.booleans(),
+)
+def test_a_price_is_the_double_nearest_to_the_vendors_decimal(digits: int, places: int, quote_it: bool) -> None:  # noqa: FBT001
+    text = f"{Decimal(digits).scaleb(-places):f}"
+    body = json.dumps({"ret": 200, "data": {"kline_list": [bar(**dict.fromkeys(PRICE_FIELDS, text))]}}).encode()
+    if not quote_it:
+        body = body.replace(f'"{text}"'.encode(), text.encode())
+    page = decode_bytes(body)
+    assert page.bars["open"].to_pylist() == [float(text)]
+
+
+PRICE_FIELDS = ("open_price", "close_price", "high_price", "low_price")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+ROWS = st.lists(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("timestamp", "volume", *PRICE_FIELDS), JSON)), max_size=4
+)
+
+
+@given(
+    st.binary(max_size=200)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | ROWS.map(lambda rows: json.dumps({"ret": 200, "data": {"kline_list": rows}}).encode())
+)
+def test_any_bytes_give_a_page_or_an_error_of_ours(body: bytes) -> None:
+    try:
+        page = decode_bytes(body)
+    except at.AllTickError:
+        return
+    assert page.bars.schema == schemas.BARS
+    assert page.bars.num_rows + len(page.bad) <= page.received
