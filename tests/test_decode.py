@@ -195,7 +195,7 @@ def test_status_and_ret_decide_the_error(status: int, body: bytes, kind: type[at
 )
 def test_a_price_is_the_double_nearest_to_the_vendors_decimal(digits: int, places: int, quote_it: bool) -> None:  # noqa: FBT001
     text = f"{Decimal(digits).scaleb(-places):f}"
-    body = json.dumps({"ret": 200, "data": {"kline_list": [bar(**dict.fromkeys(PRICE_FIELDS, text))]}}).encode()
+    body = json.dumps({"ret": 200, "data": {"kline_list": [bar(0) | dict.fromkeys(PRICE_FIELDS, text)]}}).encode()
     if not quote_it:
         body = body.replace(f'"{text}"'.encode(), text.encode())
     page = decode_bytes(body)
