@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 usage, 3 incomplete, 4 budget, 5 authentication, 6 transpo
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path  # noqa: TC003  # typer reads the annotations
 from typing import Annotated
 
@@ -75,11 +76,14 @@ def get(
     from alltick_frames import api  # noqa: PLC0415  # --help should not wait for Polars
 
     incomplete: IncompleteDataError | None = None
-    try:
-        frame = api.get_kline(codes, period, int(range) if range.isdecimal() else range, frame="polars")
-    except IncompleteDataError as error:
-        incomplete = error
-        frame = error.frame
+    with warnings.catch_warnings(record=True) as notices:
+        try:
+            frame = api.get_kline(codes, period, int(range) if range.isdecimal() else range, frame="polars")
+        except IncompleteDataError as error:
+            incomplete = error
+            frame = error.frame
+    for notice in notices:
+        typer.echo(f"alltick: note: {notice.message}", err=True)
     if output is None or writer is None:
         typer.echo(frame)
     else:

@@ -12,7 +12,7 @@ from alltick_frames import kline
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
 from alltick_frames.codes import check_codes
-from alltick_frames.errors import AllTickError, ArgumentError, ConfigError, PlanWarning
+from alltick_frames.errors import AllTickError, ArgumentError, ClockSkewWarning, ConfigError, PlanWarning
 from alltick_frames.fetch import fetch
 from alltick_frames.frames import to_frame
 from alltick_frames.ledger import ledger_for
@@ -24,7 +24,7 @@ from alltick_frames.transport import Transport
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from alltick_frames.fetch import Report
+    from alltick_frames.fetch import Harvest, Report
     from alltick_frames.kline import Forming
     from alltick_frames.progress import Progress
 
@@ -47,17 +47,21 @@ _FREE_ASSUMED = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Answer:
-    """A frame, and what must be said of it where the caller is: not in the background thread."""
+    """What was fetched, to be made a frame and spoken of where the caller is: not in the background thread."""
 
-    frame: Any
+    question: kline.Question
+    harvests: Sequence[Harvest]
+    settings: Settings
     verdict: kline.Verdict
 
     def hand_over(self) -> Any:
+        table = kline.to_table(self.question, self.harvests, self.settings, utc_now())
+        frame = to_frame(table, self.question.frame, categorical=self.question.categorical)
         tell(self.verdict.notices)
         if self.verdict.failure is not None:
-            self.verdict.failure.frame = self.frame
+            self.verdict.failure.frame = frame
             raise self.verdict.failure
-        return self.frame
+        return frame
 
 
 class KlineOptions(TypedDict, total=False):
@@ -111,6 +115,7 @@ class AsyncClient:
     _transport: Transport | None
     _loop: object
     _said_free: bool
+    _said_skew: bool
 
     def __repr__(self) -> str:
         settings = getattr(self, "settings", None)
@@ -225,6 +230,10 @@ class AsyncClient:
             on_incomplete=_one_of("on_incomplete", on_incomplete or self.settings.on_incomplete, OnIncomplete),
             categorical=categorical,
         )
+        if self.settings.network == "never":
+            raise ConfigError(
+                "network='never' answers from the archive alone, and this version does not keep one yet; use 'auto'"
+            )
         if self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
@@ -242,9 +251,16 @@ class AsyncClient:
         except AllTickError as error:
             verdict = kline.Verdict(error)
         else:
-            verdict = kline.judge(question, harvests)
-        table = kline.to_table(question, harvests, self.settings, utc_now())
-        return _Answer(to_frame(table, question.frame, categorical=question.categorical), verdict)
+            verdict = self._once(kline.judge(question, harvests))
+        return _Answer(question, harvests, self.settings, verdict)
+
+    def _once(self, verdict: kline.Verdict) -> kline.Verdict:
+        """Leave out what this client has said before and what will be so for every call."""
+        if not self._said_skew:
+            self._said_skew = any(isinstance(notice, ClockSkewWarning) for notice in verdict.notices)
+            return verdict
+        fresh = tuple(notice for notice in verdict.notices if not isinstance(notice, ClockSkewWarning))
+        return dataclasses.replace(verdict, notices=fresh)
 
     def _connected(self) -> Transport:
         """Give the transport of the running event loop: connections cannot move to another one."""
@@ -262,6 +278,7 @@ class AsyncClient:
         self._transport = None
         self._loop = None
         self._said_free = False
+        self._said_skew = False
 
 
 class Client:

@@ -20,6 +20,7 @@ AllTickError
 AllTickWarning (UserWarning)
 ├── IncompleteDataWarning             as IncompleteDataError, under on_incomplete="warn"
 ├── HistoryStartWarning               a code begins later than the range asked for
+├── ClockSkewWarning                  this machine's clock and the server's differ
 └── PlanWarning                       no plan configured: the Free plan's limits are assumed
 ```
 
@@ -44,6 +45,7 @@ __all__ = [
     "ArgumentError",
     "AuthenticationError",
     "BudgetError",
+    "ClockSkewWarning",
     "CodeNotPermittedError",
     "ConfigError",
     "DecodeError",
@@ -182,6 +184,10 @@ class IncompleteDataWarning(AllTickWarning):
 
 class HistoryStartWarning(AllTickWarning):
     """The vendor's history of a code begins later than the range asked for."""
+
+
+class ClockSkewWarning(AllTickWarning):
+    """The clocks of this machine and of the server differ by more than half a minute."""
 
 
 class PlanWarning(AllTickWarning):

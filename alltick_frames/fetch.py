@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import anyio
@@ -53,6 +54,7 @@ class Harvest:
     walk: Walk
     pages: list[Judged] = field(default_factory=list)
     refusal: ApiError | None = None
+    skew: timedelta = timedelta()
 
 
 async def fetch(
@@ -101,6 +103,7 @@ async def _fill(
         else:
             judged = backfill.Judged.of(page, harvest.walk, answer.server_now)
             harvest.pages.append(judged)
+            harvest.skew = answer.skew
             harvest.walk = backfill.absorb(harvest.walk, judged, plan, answer.server_now)
         progress.step()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from alltick_frames import finality, schemas
 from alltick_frames.backfill import Stop, walk_for
 from alltick_frames.codes import family_of
 from alltick_frames.decode import ascending_last_wins
-from alltick_frames.errors import HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
+from alltick_frames.errors import ClockSkewWarning, HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
 from alltick_frames.fetch import Harvest
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ __all__ = ["Forming", "Question", "Verdict", "begin", "judge", "to_table"]
 
 Forming = Literal["drop", "keep"]
 _NAMED_AT_MOST = 5
+# More than a slow answer explains.
+_SKEW_BORNE = timedelta(seconds=30)
 _LEFT_EDGE = ("beyond_reach", "beyond_plan")
 
 
@@ -117,7 +120,7 @@ def judge(question: Question, harvests: Sequence[Harvest]) -> Verdict:
     """Say what the vendor could not give: as an error, a warning or not at all, as asked."""
     if len(harvests) == 1 and harvests[0].refusal is not None:
         return Verdict(harvests[0].refusal)
-    notices: tuple[AllTickWarning, ...] = _late_starts(question, harvests)
+    notices: tuple[AllTickWarning, ...] = (*_clock_skew(harvests), *_late_starts(question, harvests))
     missing = [gap for harvest in harvests for gap in harvest.walk.missing if not _waived(gap, question)]
     if not missing or question.on_incomplete == "ignore":
         return Verdict(None, notices)
@@ -125,6 +128,19 @@ def judge(question: Question, harvests: Sequence[Harvest]) -> Verdict:
     if question.on_incomplete == "warn":
         return Verdict(None, (*notices, IncompleteDataWarning(message)))
     return Verdict(IncompleteDataError(message, missing=missing), notices)
+
+
+def _clock_skew(harvests: Sequence[Harvest]) -> tuple[ClockSkewWarning, ...]:
+    skew = max((harvest.skew for harvest in harvests), key=abs)
+    if abs(skew) <= _SKEW_BORNE:
+        return ()
+    ours, seconds = ("behind", skew) if skew > timedelta() else ("ahead of", -skew)
+    return (
+        ClockSkewWarning(
+            f"this machine's clock is {seconds.total_seconds():,.0f} s {ours} the server's; bars count as closed by "
+            f"the earlier of the two, so set the clock if the newest bars are missing"
+        ),
+    )
 
 
 def _waived(gap: Missing, question: Question) -> bool:
@@ -157,9 +173,9 @@ def _from(harvest: Harvest) -> str:
 
 def _message(missing: Sequence[Missing], harvests: Sequence[Harvest]) -> str:
     reachable = {
-        harvest.walk.code: f"; reachable {_from(harvest)}"
+        harvest.walk.code: f"; reachable from {harvest.walk.oldest_stamp:%Y-%m-%d %H:%M}Z"
         for harvest in harvests
-        if harvest.walk.reached is not None and not family_of(harvest.walk.code).pageable
+        if harvest.walk.started and not family_of(harvest.walk.code).pageable
     }
     told = [f"{gap}{reachable.get(gap.code, '')}" for gap in missing]
     return (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -88,6 +89,11 @@ class Answer:
     def server_now(self) -> datetime:
         """The earlier of our clock and the server's: a bar is not called closed on a clock that runs ahead."""
         return self.asked_at if self.date is None else min(self.asked_at, self.date)
+
+    @property
+    def skew(self) -> timedelta:
+        """How far the server's clock is ahead of ours, as far as is known."""
+        return timedelta() if self.date is None else self.date - self.asked_at
 
 
 def new_trace() -> str:

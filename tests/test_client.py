@@ -44,7 +44,7 @@ def run(source: str, server: at.sandbox.Sandbox, **environment: str) -> subproce
     """Run *source* in a fresh interpreter with the environment set up for *server*."""
     settings = {"ALLTICK_TOKEN": server.token, "ALLTICK_BASE_URL": server.url, "ALLTICK_PLAN": "professional"}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(source)],
+        [sys.executable, "-W", "error", "-W", "ignore:this machine's clock", "-c", textwrap.dedent(source)],
         env={**os.environ, **settings, **environment},
         capture_output=True,
         text=True,

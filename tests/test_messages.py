@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import warnings
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -317,17 +317,48 @@ def test_a_late_beginning_says(server: at.sandbox.Sandbox, client: at.Client) ->
     server.replay("9999.HK", "1d", days)
     with pytest.warns(at.HistoryStartWarning) as warned:
         frame = client.get_kline("9999.HK", "1d", "2025-01-01/2026-03-10")
-    assert [str(warning.message) for warning in warned] == [
+    assert [str(warning.message) for warning in warned if warning.category is at.HistoryStartWarning] == [
         "the vendor's 1d history begins later than asked (2025-01-01) for: 9999.HK (from 2026-01-05 00:00Z)"
     ]
     assert warned[0].filename == __file__
     assert frame.height == 30
 
 
+def test_a_clock_that_differs_says_so_once(server: at.sandbox.Sandbox, connect: Callable[..., at.Client]) -> None:
+    client = connect()
+    server.set_clock(datetime.now(UTC) + timedelta(hours=2))
+    with pytest.warns(at.ClockSkewWarning) as warned:
+        client.get_kline("EURUSD", "1h", RANGE)
+    (message,) = (said(warning.message) for warning in warned if isinstance(warning.message, Warning))
+    assert re.sub(r"7,(199|200)", "7,200", message) == (
+        "this machine's clock is 7,200 s behind the server's; bars count as closed by the earlier of the two, so "
+        "set the clock if the newest bars are missing"
+    )
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        client.get_kline("EURUSD", "1h", RANGE)
+
+
+def test_no_archive_says(connect: Callable[..., at.Client]) -> None:
+    with pytest.raises(at.ConfigError) as caught:
+        connect(network="never").get_kline("EURUSD", "1h", RANGE)
+    assert said(caught.value) == (
+        "network='never' answers from the archive alone, and this version does not keep one yet; use 'auto'"
+    )
+
+
+def test_a_stock_range_before_its_reach_says_what_is_reachable(client: at.Client) -> None:
+    with pytest.raises(
+        at.IncompleteDataError, match=r"\[2026-02-02, 2026-02-04\) .*; reachable from 2026-03-16 19:41Z"
+    ):
+        client.get_kline("AAPL.US", "1m", "2026-02-02/2026-02-03")
+
+
 def test_no_plan_says(server: at.sandbox.Sandbox, connect: Callable[..., at.Client]) -> None:
     with pytest.warns(at.PlanWarning) as warned:
         connect(plan=None).get_kline("EURUSD", "1h", RANGE)
-    assert [str(warning.message) for warning in warned] == [
+    assert [str(warning.message) for warning in warned if warning.category is at.PlanWarning] == [
         "no plan is configured, so requests keep to the Free plan's limits (one in 10 s, 1,000 a day); "
         "set ALLTICK_PLAN, or plan=, to yours"
     ]
@@ -338,7 +369,13 @@ def test_no_class_of_the_tree_is_left_without_its_words() -> None:
     pinned = {
         *(errors.RET_CODES.values()),
         *(at.ArgumentError, at.ConfigError, at.ApiError, at.BudgetError, at.TransportError, at.DecodeError),
-        *(at.IncompleteDataError, at.IncompleteDataWarning, at.HistoryStartWarning, at.PlanWarning),
+        *(
+            at.IncompleteDataError,
+            at.IncompleteDataWarning,
+            at.HistoryStartWarning,
+            at.ClockSkewWarning,
+            at.PlanWarning,
+        ),
     }
     # Bases, and what later features raise.
     unpinned = {at.AllTickError, at.AllTickWarning, at.StoreError, at.StreamError}
