@@ -5,10 +5,11 @@ Exit codes: 0 done, 2 usage, 3 incomplete, 4 budget, 5 authentication, 6 transpo
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from pathlib import Path  # noqa: TC003  # typer reads the annotations
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,9 @@ from alltick_frames.errors import (
     RateLimitError,
 )
 from alltick_frames.plans import PLANS, plan_named
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["main"]
 
@@ -85,7 +89,7 @@ def get(
     for notice in notices:
         typer.echo(f"alltick: note: {notice.message}", err=True)
     if output is None or writer is None:
-        typer.echo(frame)
+        typer.echo(_as_text(frame))
     else:
         getattr(frame, writer)(output)
         typer.echo(f"{frame.height:,} bars → {output}")
@@ -93,6 +97,19 @@ def get(
         raise incomplete  # after what there is has been handed over
 
 
+def _as_text(frame: pl.DataFrame) -> str:
+    """Show a frame without breaking its lines: in a narrow terminal with fewer columns and no frame around them."""
+    import polars as pl  # noqa: PLC0415
+
+    if shutil.get_terminal_size(fallback=(_WIDE, 24)).columns >= _WIDE:
+        with pl.Config(tbl_width_chars=_WIDE):
+            return str(frame)
+    with pl.Config(tbl_formatting="NOTHING", tbl_hide_column_data_types=True, tbl_cols=6, tbl_width_chars=_WIDE):
+        return str(frame)
+
+
+# What a frame of bars needs.
+_WIDE = 104
 _WRITERS = {".parquet": "write_parquet", ".csv": "write_csv", ".arrow": "write_ipc"}
 
 
@@ -144,7 +161,7 @@ def demo(
     for heading in ("bars", "requests", "fewest", "seconds", "too fast"):
         costs.add_column(heading, justify="right")
     for frame, cost in program.run(range):
-        typer.echo(f"\n{frame}")
+        typer.echo(f"\n{_as_text(frame)}")
         counts = (f"{cost.bars:,}", cost.requests, cost.fewest, f"{cost.seconds:.2f}", cost.too_fast)
         costs.add_row(cost.call, *map(str, counts))
     typer.echo()
