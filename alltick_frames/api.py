@@ -32,7 +32,7 @@ _configured: dict[str, Any] = {}
 
 def configure(
     *,
-    token: str | None = None,
+    token: str | Token | None = None,
     plan: str | None = None,
     frame: FrameKind | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -78,8 +78,9 @@ def configure(
     >>> configure(plan="professional", frame="pandas")
     """
     global _client  # noqa: PLW0603
+    token = Token.of(token)
     given = {
-        "token": Token(token) if token else None,
+        "token": token,
         "plan": plan,
         "frame": frame,
         "cache_dir": cache_dir,

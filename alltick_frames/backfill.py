@@ -155,14 +155,14 @@ def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk
     if not family_of(walk.code).pageable:
         return _absorb_only_page(walk, judged)
     if judged.oldest is None:
-        return _nothing_older(walk, plan, server_now)
+        return _nothing_older(walk, judged, plan, server_now)
     if walk.oldest_stamp is None:
         return _ask_wider(walk) if _falls_short(walk, judged) else _advance(walk, judged)
     goes_back = _stamp(judged, 0) < walk.oldest_stamp
     if not goes_back and _ignores_end(walk, judged):
         return _give_up(walk, "not_pageable", "the server ignores the end time")
     if not goes_back:
-        return _nothing_older(walk, plan, server_now)
+        return _nothing_older(walk, judged, plan, server_now)
     if finality.microseconds(walk.oldest_stamp) in judged.page.stamps_us:
         return _advance(walk, judged)
     if walk.overlap < _WIDE_OVERLAP:
@@ -203,6 +203,8 @@ def _advance(walk: Walk, judged: Judged) -> Walk:
         reached=reached,
         oldest_stamp=oldest_stamp,
         closed_bars=closed_bars,
+        # A later end that only the first page or a doubt asked for is not paid for by the pages that follow.
+        overlap=walk.overlap if walk.started and not walk.doubted else 1,
         doubted=False,
         stop=Stop.COVERED if enough or reached <= walk.span.start else None,
     )
@@ -216,11 +218,13 @@ def _ask_wider(walk: Walk) -> Walk:
     return dataclasses.replace(walk, overlap=_WIDE_OVERLAP)
 
 
-def _nothing_older(walk: Walk, plan: Plan, server_now: datetime) -> Walk:
-    if walk.doubted:
-        return _history_starts(walk, plan, server_now)
-    # Before anything has come, the asked end itself may be what hides the bars.
-    return _doubt(walk) if walk.started else _doubt(_ask_wider(walk))
+def _nothing_older(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk:
+    if not walk.doubted:
+        # The asked end itself may be what hides the bars: a server that rounds it answers with none of its hour.
+        return _doubt(_ask_wider(walk))
+    if judged.page.bad:
+        return _give_up(walk, "invalid", "nothing that can be read leads further back")
+    return _history_starts(walk, plan, server_now)
 
 
 def _falls_short(walk: Walk, judged: Judged) -> bool:
@@ -258,7 +262,7 @@ def _note_bad_rows(walk: Walk, judged: Judged) -> Walk:
     bad = tuple(
         Missing(walk.code, walk.period, where, "invalid", f"{row.why}: {row.raw}")
         for row in judged.page.bad
-        if (where := _where(row.stamp_us, walk, judged))
+        if row.stamp_us not in judged.page.stamps_us and (where := _where(row.stamp_us, walk, judged))
     )
     return dataclasses.replace(walk, missing=tuple(dict.fromkeys((*walk.missing, *bad))))
 
@@ -271,7 +275,8 @@ def _where(stamp_us: int | None, walk: Walk, judged: Judged) -> Span | None:
             return walk.span
         bar = Span(judged.oldest, judged.newest + nominal)
     else:
-        key = int(finality.keys(np.array([stamp_us], dtype=np.int64), walk.code, walk.period)[0])
+        # Among the page's other stamps: which date a daily stamp belongs to shows in their weekdays.
+        key = int(finality.keys(np.append(judged.page.stamps_us, stamp_us), walk.code, walk.period)[-1])
         bar = Span(finality.instant(key), finality.instant(key) + nominal)
     touched = bar.start < walk.span.end and bar.end > walk.span.start
     return bar if touched else None

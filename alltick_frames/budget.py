@@ -37,7 +37,9 @@ class Budget:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._rates = (plan.kline, plan.combined, plan.minute)
-        self._slots: deque[float] = deque(maxlen=max(rate.requests for rate in self._rates))
+        # All that any window may still hold, not only as many as fill one: the last of them can be given back.
+        self._slots: deque[float] = deque()
+        self._longest_s = max(rate.seconds for rate in self._rates) + plan.margin_s
         self._per_minute: Counter[int] = Counter()
         self._paused_until = 0.0
         self._pause_s = plan.pause_s
@@ -50,6 +52,8 @@ class Budget:
         BudgetError
             The day's allowance is used up.
         """
+        while self._slots and self._slots[0] < now - self._longest_s:
+            self._slots.popleft()
         slot = max(now, self._paused_until, *map(self._free_from, self._rates))
         if self._slots:
             slot = max(slot, self._slots[-1] + _PACE * min(rate.seconds / rate.requests for rate in self._rates))

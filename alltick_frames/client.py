@@ -99,6 +99,7 @@ class AsyncClient:
         on_incomplete: OnIncomplete | None = None,
         limits: Mapping[str, Any] | None = None,
     ) -> None:
+        token = Token.of(token)
         self.settings = resolve(
             token=token,
             plan=plan,
@@ -306,6 +307,7 @@ class Client:
         on_incomplete: OnIncomplete | None = None,
         limits: Mapping[str, Any] | None = None,
     ) -> None:
+        token = Token.of(token)
         self._share(
             AsyncClient(
                 token,

@@ -132,12 +132,11 @@ def _read(answer: Answer) -> tuple[_Envelope, list[BadRow]]:
 def _leniently(value: Any) -> tuple[_Envelope, list[BadRow]]:
     """Convert what can be, row by row."""
     envelope = dict(value) if isinstance(value, dict) else {}
-    data = envelope.pop("data", None)
-    data = dict(data) if isinstance(data, dict) else {}
-    rows = data.pop("kline_list", None)
+    data = dict(_or_nothing(envelope.pop("data", None), "data", dict))
+    rows = _or_nothing(data.pop("kline_list", None), "data.kline_list", list)
     bars: list[_Bar] = []
     bad: list[BadRow] = []
-    for row in rows if isinstance(rows, list) else []:
+    for row in rows:
         try:
             bars.append(msgspec.convert(_without_blanks(row), _Bar, strict=False))
         except msgspec.ValidationError as error:
@@ -146,6 +145,13 @@ def _leniently(value: Any) -> tuple[_Envelope, list[BadRow]]:
     read.data = msgspec.convert(_without_blanks(data), _Data, strict=False)
     read.data.kline_list = bars
     return read, bad
+
+
+def _or_nothing(value: Any, name: str, kind: type) -> Any:
+    """Take an absent or empty *value*, however it is written, as none of its *kind*; refuse any other kind."""
+    if value and not isinstance(value, kind):
+        raise msgspec.ValidationError(f"Expected `{kind.__name__}` - at `$.{name}`")
+    return value or kind()
 
 
 def _without_blanks(value: Any) -> Any:

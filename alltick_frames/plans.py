@@ -127,6 +127,6 @@ def _rate(figure: str, value: Any) -> Rate:
         requests, seconds = value
         if requests >= 1 and seconds > 0:
             return Rate(int(requests), float(seconds))
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         pass
     raise ConfigError(f"limits[{figure!r}]={value!r} must be (requests, seconds), such as (10, 1)")

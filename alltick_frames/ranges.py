@@ -128,7 +128,7 @@ def _from_text(text: str, period: Period, now: datetime) -> tuple[_Moment | None
     if text == "ytd":
         return _Moment.at(datetime(now.year, 1, 1, tzinfo=UTC)), None
     if lookback := _LOOKBACK.fullmatch(text):
-        return _Moment.at(_lookback(int(lookback[1]), lookback[2], text, period, now)), None
+        return _Moment.at(_lookback(lookback[1], lookback[2], text, period, now)), None
     if re.fullmatch(r"\d+m", text):
         number = text[:-1]
         raise ArgumentError(f"range={text!r} is ambiguous: write '{number}min' for minutes or '{number}mo' for months")
@@ -146,13 +146,13 @@ def _suggestion(text: str) -> str:
     return f"write '{text}/' for all since then, or '{text}/{text}' for just that"
 
 
-def _lookback(number: int, unit: str, text: str, period: Period, now: datetime) -> datetime:
-    if number < 1:
-        raise ArgumentError(f"range={text!r} looks back by nothing; use 1 or more")
+def _lookback(number: str, unit: str, text: str, period: Period, now: datetime) -> datetime:
     try:
-        start = _BACK[unit](now, number)
+        start = _BACK[unit](now, int(number))
     except (OverflowError, ValueError):
         start = BEGINNING
+    if start == now:
+        raise ArgumentError(f"range={text!r} looks back by nothing; use 1 or more")
     if start <= BEGINNING:
         raise ArgumentError(f"range={text!r} reaches before 1900; use 'max' for all there is")
     return _floor(start, period)
@@ -215,16 +215,16 @@ def _moment(value: Any, whole: Any, period: Period) -> _Moment | None:
         return None
     try:
         moment = _moment_text(value, whole) if isinstance(value, str) else _moment_value(value, whole)
+        return _Moment(_in_utc(moment.start, period), _in_utc(moment.after, period))
     except OverflowError:
-        raise ArgumentError(f"range={whole!r}: {value!r} is past the last time there is") from None
-    return _Moment(_in_utc(moment.start, period), _in_utc(moment.after, period))
+        raise ArgumentError(f"range={whole!r}: {value!r} is not within the years 1 to 9999 in UTC") from None
 
 
 def _moment_value(value: Any, whole: Any) -> _Moment:
     plain = value
     if hasattr(value, "to_pydatetime"):  # a pandas Timestamp; NaT has the method but equals nothing
         plain = value.to_pydatetime(warn=False) if value == value else None  # noqa: PLR0124
-    elif hasattr(value, "astype"):  # a NumPy datetime64; finer than microseconds its item is an int
+    elif getattr(value, "ndim", None) == 0 and value.dtype.kind == "M":  # of NumPy, whose item may be an int
         plain = value.astype("datetime64[us]").item() if isinstance(value.item(), int) else value.item()
     if isinstance(plain, datetime):
         return _Moment.at(plain)

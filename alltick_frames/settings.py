@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from alltick_frames.errors import ConfigError
 from alltick_frames.plans import Plan, plan_named
@@ -26,6 +27,8 @@ Network = Literal["auto", "never"]
 _DEFAULT_BASE_URL = "https://quote.alltick.co"
 _DEFAULT_WS_URL = "wss://quote.alltick.co"
 _SECURE = {"https": "http", "wss": "ws"}
+_SCHEME = re.compile("(https?|wss?)://")
+_MORE_THAN_A_HOST = re.compile(r"[?#@\\\s]")
 
 
 class Token:
@@ -49,6 +52,13 @@ class Token:
             return text
 
         self.reveal = reveal
+
+    @classmethod
+    def of(cls, value: str | Token | None) -> Token | None:
+        """Wrap *value*; a caller rebinds its own name to the result, so that no traceback's locals hold the text."""
+        if isinstance(value, str):
+            return cls(value.strip()) if value.strip() else None
+        return value
 
     def __repr__(self) -> str:
         return "Token(***)"
@@ -112,6 +122,7 @@ def resolve(
         An unknown plan, frame kind or mode, plain http to a public host, an unreadable token file, or one that
         others may read.
     """
+    token = Token.of(token)
     plan = plan or os.environ.get("ALLTICK_PLAN") or None
     return Settings(
         token=_token(token),
@@ -134,12 +145,10 @@ def choose(name: str, value: str | None, allowed: Any, default: str) -> str:
     return chosen
 
 
-def _token(argument: str | Token | None) -> Token | None:
-    if isinstance(argument, Token):
+def _token(argument: Token | None) -> Token | None:
+    if argument is not None:
         return argument
     # No local may ever be bound to os.environ or its methods: a traceback with locals would print the environment.
-    if argument:
-        return Token(argument.strip())
     if os.environ.get("ALLTICK_TOKEN"):
         return Token(os.environ["ALLTICK_TOKEN"].strip())
     path = os.environ.get("ALLTICK_TOKEN_FILE")
@@ -149,11 +158,11 @@ def _token(argument: str | Token | None) -> Token | None:
 def _token_from(path: Path) -> Token:
     try:
         mode = path.stat().st_mode
+        if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(f"ALLTICK_TOKEN_FILE={str(path)!r} may be read by others; run: chmod 600 {path}")
+        token = Token(path.read_text(encoding="ascii", errors="replace").strip())
     except OSError as error:
         raise ConfigError(f"ALLTICK_TOKEN_FILE={str(path)!r} cannot be read: {error.strerror}") from None
-    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(f"ALLTICK_TOKEN_FILE={str(path)!r} may be read by others; run: chmod 600 {path}")
-    token = Token(path.read_text(encoding="ascii", errors="replace").strip())
     if not token.reveal():
         raise ConfigError(f"ALLTICK_TOKEN_FILE={str(path)!r} is empty; put the token into it")
     return token
@@ -161,10 +170,10 @@ def _token_from(path: Path) -> Token:
 
 def _url(name: str, argument: str | None, default: str, secure: str) -> str:
     url = (argument or os.environ.get(f"ALLTICK_{name.upper()}") or default).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in (secure, _SECURE[secure]) or not parts.hostname:
+    parts = _parts(url)
+    if parts is None or parts.scheme not in (secure, _SECURE[secure]) or not parts.hostname:
         raise ConfigError(f"{name}={_bare(url)!r} is not an address; write {secure}://host")
-    if parts.username or parts.password or parts.query:
+    if _MORE_THAN_A_HOST.search(url):
         raise ConfigError(f"{name}={_bare(url)!r} must be scheme and host only; the token is a setting of its own")
     if parts.scheme != secure and not _is_loopback(parts.hostname):
         raise ConfigError(
@@ -174,10 +183,23 @@ def _url(name: str, argument: str | None, default: str, secure: str) -> str:
     return url
 
 
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read, because only then is it judged
+    except ValueError:  # its text may hold the password
+        return None
+    return parts
+
+
 def _bare(url: str) -> str:
-    """Leave out what may hold a secret: user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme else url.partition("?")[0]
+    """Leave out what may hold a secret: user, password, query and fragment, also of what is no address."""
+    scheme = _SCHEME.match(url)
+    rest = url[scheme.end() :] if scheme else url
+    before_query = re.split("[?#]", rest)[0]
+    if "@" in rest and "@" not in before_query:
+        before_query = ""  # a password with a question mark, or an "@" in the query: nobody can tell
+    return (scheme[0] if scheme else "") + before_query.rpartition("@")[2]
 
 
 def _is_loopback(host: str) -> bool:

@@ -150,7 +150,7 @@ REFUSALS: list[tuple[Any, str]] = [
     (("2025-01-01",), f"range=('2025-01-01',) cannot be read; {FORMS}"),
     ((1700000000, None), "range=(1700000000, None): 1700000000 is not a time; use a str, date or datetime"),
     ((pd.NaT, None), "range=(NaT, None): NaT is not a time; use a str, date or datetime"),
-    ((None, "9999-12-31"), "range=(None, '9999-12-31'): '9999-12-31' is past the last time there is"),
+    ((None, "9999-12-31"), "range=(None, '9999-12-31'): '9999-12-31' is not within the years 1 to 9999 in UTC"),
     (slice("2025", "2026", 2), "range=slice('2025', '2026', 2) has a step; a range of time has none"),
 ]
 

@@ -175,6 +175,13 @@ def test_reprs_and_pickles_do_not_hold_it(guarded: at.sandbox.Sandbox) -> None:
             pickle.dumps(Token(TOKEN))
 
 
+@pytest.mark.parametrize("make", [at.Client, at.AsyncClient, at.configure], ids=lambda make: make.__name__)
+def test_a_setting_refused_beside_it_does_not_show_it(make: Any) -> None:
+    with pytest.raises(at.ConfigError, match="plan='gold'") as caught:
+        make(token=Token(TOKEN).reveal(), plan="gold")
+    assert not holds_token(everything_a_traceback_shows(caught.value))
+
+
 def test_a_half_made_client_can_be_shown() -> None:
     assert repr(at.Client.__new__(at.Client)) == "Client(not initialised)"
     assert repr(at.AsyncClient.__new__(at.AsyncClient)) == "AsyncClient(not initialised)"
