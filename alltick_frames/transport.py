@@ -78,7 +78,7 @@ class Transport:
         try:
             return await self._exchange(request, trace, slot)
         except Exception as error:  # noqa: BLE001  # whatever httpx raises, its frames hold the URL
-            failure: BaseException = _translated(error, trace)
+            failure: BaseException = _translated(error, self._base_url, trace)
         except BaseException as error:  # noqa: BLE001  # cancellation goes on, without those frames
             failure = error
         failure.__context__ = failure.__cause__ = None
@@ -130,15 +130,20 @@ def _date(response: httpx.Response) -> datetime | None:
         return None
 
 
-def _translated(error: Exception, trace: str) -> Exception:
+def _translated(error: Exception, base_url: str, trace: str) -> Exception:
     """Say what happened in our words; httpx's messages never hold the URL, its objects do."""
     if isinstance(error, TransportError):
         return error
+    kind = type(error).__name__
     if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return TransportError(f"no whole answer in time ({type(error).__name__}; trace {trace})")
+        return TransportError(f"no whole answer from {base_url} in time ({kind}; trace {trace}); check the network")
     if isinstance(error, httpx.HTTPError | ssl.SSLError | OSError):
         permanent = "CERTIFICATE_VERIFY_FAILED" in str(error)
-        return TransportError(f"{type(error).__name__}: {error} (trace {trace})", transient=not permanent)
+        return TransportError(
+            f"no whole answer from {base_url}: {str(error) or 'the connection broke'} ({kind}; trace {trace}); "
+            f"check the network and base_url",
+            transient=not permanent,
+        )
     return error
 
 

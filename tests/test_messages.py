@@ -278,7 +278,10 @@ def test_an_unreachable_server_says() -> None:
     )
     with pytest.raises(at.TransportError) as caught:
         asyncio.run(transport.send(REQUEST))
-    assert said(caught.value) == "ConnectError: All connection attempts failed (trace TRACE)"
+    assert said(caught.value) == (
+        "no whole answer from http://HOST: All connection attempts failed (ConnectError; trace TRACE); check the "
+        "network and base_url"
+    )
 
 
 def test_a_used_up_day_says() -> None:
