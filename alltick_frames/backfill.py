@@ -70,8 +70,8 @@ class Walk:
         The raw stamp of the oldest bar received.
     overlap
         Nominal periods by which the next page reaches past the oldest bar.
-    doubted
-        The last answer proved nothing and is being asked for again.
+    doubts
+        So many answers in a row proved nothing; while there are any, a page reaches far past the oldest bar.
     """
 
     code: str
@@ -83,7 +83,7 @@ class Walk:
     oldest_stamp: datetime | None = None
     closed_bars: int = 0
     overlap: int = 1
-    doubted: bool = False
+    doubts: int = 0
     missing: tuple[Missing, ...] = ()
     stop: Stop | None = None
 
@@ -140,11 +140,11 @@ def _end(walk: Walk) -> datetime | None:
     if not family_of(walk.code).pageable:
         return None
     if walk.oldest_stamp is not None:
-        return _ceil(walk.oldest_stamp + walk.overlap * nominal, _SECOND)
+        return _ceil(walk.oldest_stamp + _overlap(walk) * nominal, _SECOND)
     if walk.from_newest:
         return None
     if walk.period.grid_known:
-        return _ceil(walk.span.end, nominal) + (walk.overlap - 1) * nominal
+        return _ceil(walk.span.end, nominal) + (_overlap(walk) - 1) * nominal
     # The stamp of a daily bar may lie up to a day from its trading date, and the grid of 2h and 4h bars is unknown.
     return _ceil(walk.span.end + nominal + (_DAY if walk.period.by_date else timedelta()), _SECOND)
 
@@ -165,7 +165,7 @@ def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk
         return _nothing_older(walk, judged, plan, server_now)
     if finality.microseconds(walk.oldest_stamp) in judged.page.stamps_us:
         return _advance(walk, judged)
-    if walk.overlap < _WIDE_OVERLAP:
+    if _overlap(walk) < _WIDE_OVERLAP:
         return _ask_wider(walk)
     return _advance(_note_hole(walk, judged), judged)
 
@@ -188,7 +188,7 @@ def _absorb_only_page(walk: Walk, judged: Judged) -> Walk:
     if judged.page.received >= _FULL_PAGE:
         return _give_up(seen, "beyond_reach", f"only the newest {PAGE_BARS} bars of a stock can be asked for")
     # Fewer than asked for is a listing younger than a page, if a second answer agrees.
-    return dataclasses.replace(seen, stop=Stop.HISTORY_START) if walk.doubted else _doubt(walk)
+    return dataclasses.replace(seen, stop=Stop.HISTORY_START) if walk.doubts else _doubt(walk)
 
 
 def _advance(walk: Walk, judged: Judged) -> Walk:
@@ -203,15 +203,20 @@ def _advance(walk: Walk, judged: Judged) -> Walk:
         reached=reached,
         oldest_stamp=oldest_stamp,
         closed_bars=closed_bars,
-        # A later end that only the first page or a doubt asked for is not paid for by the pages that follow.
-        overlap=walk.overlap if walk.started and not walk.doubted else 1,
-        doubted=False,
+        # A later end that only the first page asked for is not paid for by all that follow.
+        overlap=walk.overlap if walk.started else 1,
+        doubts=0,
         stop=Stop.COVERED if enough or reached <= walk.span.start else None,
     )
 
 
 def _doubt(walk: Walk) -> Walk:
-    return dataclasses.replace(walk, doubted=True)
+    return dataclasses.replace(walk, doubts=walk.doubts + 1)
+
+
+def _overlap(walk: Walk) -> int:
+    # The asked end itself may be what hides the bars: a server that rounds it answers with none of its hour.
+    return _WIDE_OVERLAP if walk.doubts else walk.overlap
 
 
 def _ask_wider(walk: Walk) -> Walk:
@@ -219,9 +224,10 @@ def _ask_wider(walk: Walk) -> Walk:
 
 
 def _nothing_older(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk:
-    if not walk.doubted:
-        # The asked end itself may be what hides the bars: a server that rounds it answers with none of its hour.
-        return _doubt(_ask_wider(walk))
+    # A page that does not even reach back to the oldest bar is a weaker witness than one that repeats it.
+    repeats = walk.oldest_stamp is None or finality.microseconds(walk.oldest_stamp) in judged.page.stamps_us
+    if walk.doubts < (1 if repeats else 2):
+        return _doubt(walk)
     if judged.page.bad:
         return _give_up(walk, "invalid", "nothing that can be read leads further back")
     return _history_starts(walk, plan, server_now)
@@ -232,7 +238,7 @@ def _falls_short(walk: Walk, judged: Judged) -> bool:
 
     No rounding moves an end at midnight; elsewhere a page that stops early is asked for again with a later end.
     """
-    if walk.from_newest or walk.overlap > 1 or not walk.period.grid_known:
+    if walk.from_newest or _overlap(walk) > 1 or not walk.period.grid_known:
         return False
     return walk.span.end.time() != time() and _stamp(judged, -1) + walk.period.nominal < walk.span.end
 

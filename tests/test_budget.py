@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -87,6 +88,62 @@ def test_the_last_slot_can_be_given_back() -> None:
     slot = budget.reserve(0.0)
     budget.give_back(slot)
     assert budget.reserve(0.0) == slot
+
+
+RATES = st.builds(Rate, st.integers(1, 12), st.sampled_from([0.5, 1.0, 10.0, 60.0]))
+
+
+@given(
+    kline=RATES,
+    combined=RATES,
+    minute=RATES,
+    steps=st.lists(st.tuples(st.floats(0, 5) | st.just(0.0), st.booleans()), min_size=1, max_size=120),
+)
+def test_slots_that_are_given_back_make_no_window_too_full(
+    kline: Rate, combined: Rate, minute: Rate, steps: list[tuple[float, bool]]
+) -> None:
+    plan = plan_named("premium", {"kline": kline, "combined": combined, "minute": minute})
+    budget = Budget(plan)
+    now, kept = 0.0, list[float]()
+    for wait, give_back in steps:
+        now += wait
+        slot = budget.reserve(now)
+        kept.append(slot)
+        if give_back and slot > now:
+            budget.give_back(kept.pop())
+    for rate in (kline, combined, minute):
+        for first, slot in enumerate(kept):
+            assert bisect_left(kept, slot + rate.seconds) - first <= rate.requests, (rate, slot)
+
+
+@given(waits=st.lists(st.floats(0, 4_000), min_size=1, max_size=150), a_day=st.integers(1, 20))
+def test_no_day_wherever_it_begins_holds_more_than_the_plan_allows(waits: list[float], a_day: int) -> None:
+    budget = Budget(plan_named("professional", {"day": (a_day, 86_400)}))
+    now, slots = 0.0, list[float]()
+    for wait in waits:
+        now += wait
+        with suppress(at.BudgetError):
+            slots.append(budget.reserve(now))
+    for first, slot in enumerate(slots):
+        assert bisect_left(slots, slot + 86_400) - first <= a_day
+
+
+def test_a_slot_that_is_not_the_last_stays_taken() -> None:
+    budget = Budget(PLANS["free"])
+    first, second = budget.reserve(0.0), budget.reserve(0.0)
+    budget.give_back(first)
+    assert budget.reserve(0.0) == second + 10.5
+
+
+def test_the_longest_pause_is_three_minutes() -> None:
+    budget, now = Budget(PLANS["free"]), 0.0
+    pauses = []
+    for _ in range(7):
+        budget.throttled(now)
+        slot = budget.reserve(now)
+        pauses.append(slot - now)
+        now = slot
+    assert pauses == [10, 20, 40, 80, 160, 180, 180]
 
 
 def test_a_figure_of_the_plan_can_be_replaced() -> None:

@@ -94,6 +94,22 @@ def test_an_answer_without_data_is_an_empty_page() -> None:
     assert decode_bytes(b'{"ret":200,"msg":"ok","trace":"t"}').received == 0
 
 
+@pytest.mark.parametrize(
+    ("envelope", "why"),
+    [
+        ({"data": [1]}, "Expected `dict` - at `$.data`"),
+        ({"data": "oops"}, "Expected `dict` - at `$.data`"),
+        ({"data": {"kline_list": {"0": bar()}}}, "Expected `list` - at `$.data.kline_list`"),
+        ({"data": {"kline_list": "oops"}}, "Expected `list` - at `$.data.kline_list`"),
+    ],
+    ids=str,
+)
+def test_data_of_another_kind_is_an_error_and_not_an_empty_page(envelope: dict[str, Any], why: str) -> None:
+    with pytest.raises(at.DecodeError) as caught:
+        decode(None, **envelope)
+    assert why in str(caught.value)
+
+
 def test_rows_are_sorted_and_of_equal_stamps_the_last_wins() -> None:
     page = decode([bar(2), bar(0, close_price="1.0841"), bar(1), bar(0, close_price="1.0842")])
     assert page.bars["close"].to_pylist() == [1.0842, 1.0850, 1.0850]
@@ -148,9 +164,11 @@ def test_what_is_no_answer_is_a_decode_error(body: bytes) -> None:
         decode_bytes(body)
 
 
-def test_json_nested_without_end_is_a_decode_error() -> None:
+@pytest.mark.parametrize("start", [b"", b'{"ret":200,"unknown":', b'{"ret":200,"data":{"kline_list":['], ids=str)
+@pytest.mark.parametrize("nested", [b"[", b'{"data":'], ids=str)
+def test_json_nested_without_end_is_a_decode_error(start: bytes, nested: bytes) -> None:
     with pytest.raises(at.DecodeError):
-        decode_bytes(b'{"data":' * 100_000)
+        decode_bytes(start + nested * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +207,8 @@ def test_status_and_ret_decide_the_error(status: int, body: bytes, kind: type[at
 
 
 @given(
-    digits=st.integers(0, 10**17),
-    places=st.integers(0, 12),
+    digits=st.integers(-(10**25), 10**25),
+    places=st.integers(0, 30),
     quote_it=st.booleans(),
 )
 def test_a_price_is_the_double_nearest_to_the_vendors_decimal(digits: int, places: int, quote_it: bool) -> None:  # noqa: FBT001

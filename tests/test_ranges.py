@@ -149,6 +149,16 @@ REFUSALS: list[tuple[Any, str]] = [
     (date(2025, 1, 1), f"range=datetime.date(2025, 1, 1) cannot be read; {FORMS}"),
     (("2025-01-01",), f"range=('2025-01-01',) cannot be read; {FORMS}"),
     ((1700000000, None), "range=(1700000000, None): 1700000000 is not a time; use a str, date or datetime"),
+    ((np.int64(5), None), "range=(np.int64(5), None): np.int64(5) is not a time; use a str, date or datetime"),
+    ((1.5, None), "range=(1.5, None): 1.5 is not a time; use a str, date or datetime"),
+    (np.float64(5), f"range=np.float64(5.0) is not a number of bars; {FORMS}"),
+    (("2025", "2026", "2027"), f"range=('2025', '2026', '2027') cannot be read; {FORMS}"),
+    ("max/2025", f"range='max/2025': 'max' {TIMES}"),
+    ("2024/2025/2026", f"range='2024/2025/2026' cannot be read; {FORMS}"),
+    (
+        (np.datetime64("NaT", "s"), None),
+        "range=(np.datetime64('NaT','s'), None): np.datetime64('NaT','s') is not a time; use a str, date or datetime",
+    ),
     ((pd.NaT, None), "range=(NaT, None): NaT is not a time; use a str, date or datetime"),
     ((None, "9999-12-31"), "range=(None, '9999-12-31'): '9999-12-31' is not within the years 1 to 9999 in UTC"),
     (slice("2025", "2026", 2), "range=slice('2025', '2026', 2) has a step; a range of time has none"),
@@ -161,6 +171,18 @@ def test_a_range_is_refused(written: Any, message: str, period: str) -> None:
     with pytest.raises(at.ArgumentError) as caught:
         parse_range(written, Period(period), NOW)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00+08:00", "9999-12-31T23:00-05:00"])
+def test_an_instant_outside_of_all_years_is_refused(text: str) -> None:
+    with pytest.raises(at.ArgumentError) as caught:
+        parse_range((text, None), Period("1m"), NOW)
+    assert str(caught.value) == f"range={(text, None)!r}: {text!r} is not within the years 1 to 9999 in UTC"
+
+
+def test_a_lookback_of_more_digits_than_python_reads_is_refused() -> None:
+    with pytest.raises(at.ArgumentError, match="reaches before 1900"):
+        parse_range("9" * 5_000 + "d", Period("1m"), NOW)
 
 
 @pytest.mark.parametrize(

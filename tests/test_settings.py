@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import alltick_frames as at
+from alltick_frames.plans import Rate
 from alltick_frames.settings import Token, resolve
 
 SOURCES: list[tuple[str, str, Any, str, Any]] = [
@@ -90,6 +91,88 @@ def test_what_may_be_a_secret_in_an_address_is_not_repeated(url: str) -> None:
     with pytest.raises(at.ConfigError) as caught:
         resolve(base_url=url)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:hush@exa\u2100mple.com",
+        "https://me:hush@[::1",
+        "https://me:hu?sh@h.example",
+        "https://h.example/?token=hu@sh",
+        "https://h.example/#hush",
+        "http://h.example/#hush",
+        "me:hush@h.example",
+        "https:me:hush@h.example",
+        "//hush@h.example",
+        "https://h.example:hush@80",
+    ],
+)
+@pytest.mark.parametrize("name", ["base_url", "ws_url"])
+def test_of_what_is_no_address_no_secret_is_shown_either(name: str, url: str) -> None:
+    url = url.replace("http", "ws") if name == "ws_url" else url
+    with pytest.raises(at.ConfigError) as caught:
+        resolve(base_url=url) if name == "base_url" else resolve(ws_url=url)
+    raised: BaseException | None = caught.value
+    while raised is not None:
+        assert "hu" not in str(raised)
+        assert "sh" not in str(raised)
+        raised = raised.__cause__ or raised.__context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("quote.alltick.co", "ftp://h.example", "https://", "https:///path", "", " ", "http://[::1"),
+        *("https://h.example:abc", "https://h.example:99999", "https://a b", "https://h.example/?"),
+        *("http://evil.example\\.localhost", "wss://h.example"),
+    ],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    if not url:
+        assert resolve(base_url=url).base_url == DEFAULTS["base_url"]
+        return
+    with pytest.raises(at.ConfigError, match=r"^base_url='.*' (is not an address|must be scheme and host only)"):
+        resolve(base_url=url)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o660, 0o610, 0o601])
+def test_a_token_file_that_others_may_touch_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    path = tmp_path / "token"
+    path.write_text("hush")
+    path.chmod(mode)
+    monkeypatch.setenv("ALLTICK_TOKEN_FILE", str(path))
+    with pytest.raises(at.ConfigError, match="may be read by others; run: chmod 600"):
+        resolve()
+
+
+def test_a_directory_is_no_token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("ALLTICK_TOKEN_FILE", str(tmp_path))
+    with pytest.raises(at.ConfigError, match="cannot be read: Is a directory"):
+        resolve()
+
+
+def test_a_token_wins_over_a_token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLTICK_TOKEN_FILE", str(tmp_path / "not read"))
+    assert resolve(token="argument").token == Token("argument")
+    monkeypatch.setenv("ALLTICK_TOKEN", " environment\n")
+    assert resolve().token == Token("environment")
+
+
+def test_an_empty_setting_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PLAN", "FRAME", "NETWORK", "ON_INCOMPLETE", "BASE_URL", "TOKEN", "TOKEN_FILE"):
+        monkeypatch.setenv(f"ALLTICK_{name}", "")
+    settled = resolve(token="", plan="", base_url="")
+    assert {name: getattr(settled, name) for name in DEFAULTS} == DEFAULTS
+    assert (settled.plan.name, settled.plan_named) == ("free", False)
+
+
+def test_limits_replace_figures_of_the_plan() -> None:
+    settled = resolve(plan="premium", limits={"kline": (5, 1)})
+    assert (settled.plan.kline, settled.plan.minute) == (Rate(5, 1), Rate(600, 60))
 
 
 def test_settings_can_be_shown_and_compared() -> None:
