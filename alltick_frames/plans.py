@@ -7,14 +7,13 @@ Where pages contradict each other the cautious reading stands here and the other
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alltick_frames.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["PLANS", "Plan", "Rate", "plan_named"]
 
@@ -111,13 +110,23 @@ def plan_named(name: str, limits: Mapping[str, Any] | None = None) -> Plan:
     except KeyError:
         raise ConfigError(f"plan={name!r} is not an AllTick plan; use one of: {' '.join(PLANS)}") from None
     figures = {field.name for field in dataclasses.fields(Plan)} - {"name"}
+    if limits is not None and not isinstance(limits, Mapping):
+        raise ConfigError(f"limits={limits!r} must be a mapping of figures, such as {{'kline': (10, 1)}}")
     changes = dict(limits or {})
     if unknown := sorted(changes.keys() - figures):
         raise ConfigError(f"limits has no figure {unknown[0]!r}; use some of: {' '.join(sorted(figures))}")
-    for figure in ("kline", "combined", "minute", "day"):
-        if figure in changes:
-            changes[figure] = _rate(figure, changes[figure])
+    for figure, value in changes.items():
+        changes[figure] = _rate(figure, value) if figure in _RATES else _number(figure, value)
     return dataclasses.replace(plan, **changes)
+
+
+_RATES = ("kline", "combined", "minute", "day")
+
+
+def _number(figure: str, value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return value
+    raise ConfigError(f"limits[{figure!r}]={value!r} must be a number of 0 or more")
 
 
 def _rate(figure: str, value: Any) -> Rate:

@@ -81,7 +81,8 @@ def parse_range(range: Any, period: Period, now: datetime) -> Asked:
     if count is not None:
         return Asked(Span(BEGINNING, latest), open_end=True, from_beginning=True, count=count)
     first, last = _ends(range, period, now)
-    start = None if first is None else first.start
+    # Of daily and longer bars the date counts, so a start at noon takes its date along, as a lookback does.
+    start = None if first is None else _midnight(first.start) if period.by_date else first.start
     end = None if last is None else last.after
     if start is not None and start >= latest:
         raise ArgumentError(f"range={range!r} starts in the future (it is {now:%Y-%m-%d %H:%M} UTC)")
@@ -216,6 +217,8 @@ def _moment(value: Any, whole: Any, period: Period) -> _Moment | None:
     try:
         moment = _moment_text(value, whole) if isinstance(value, str) else _moment_value(value, whole)
         return _Moment(_in_utc(moment.start, period), _in_utc(moment.after, period))
+    except TypeError:
+        raise ArgumentError(f"range={whole!r}: {value!r} is not a time; use a str, date or datetime") from None
     except OverflowError:
         raise ArgumentError(f"range={whole!r}: {value!r} is not within the years 1 to 9999 in UTC") from None
 

@@ -149,7 +149,7 @@ def _token(argument: Token | None) -> Token | None:
     if argument is not None:
         return argument
     # No local may ever be bound to os.environ or its methods: a traceback with locals would print the environment.
-    if os.environ.get("ALLTICK_TOKEN"):
+    if os.environ.get("ALLTICK_TOKEN", "").strip():
         return Token(os.environ["ALLTICK_TOKEN"].strip())
     path = os.environ.get("ALLTICK_TOKEN_FILE")
     return _token_from(Path(path).expanduser()) if path else None

@@ -79,3 +79,18 @@ def test_a_figure_that_plans_do_not_have_is_refused_with_those_they_have(figure:
     assert str(caught.value) == (
         f"limits has no figure {figure!r}; use some of: combined day history_years kline margin_s minute pause_s"
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ([1, 2], "limits=[1, 2] must be a mapping of figures, such as {'kline': (10, 1)}"),
+        ({"margin_s": "a"}, "limits['margin_s']='a' must be a number of 0 or more"),
+        ({"pause_s": -1}, "limits['pause_s']=-1 must be a number of 0 or more"),
+    ],
+    ids=str,
+)
+def test_a_figure_that_is_none_is_refused(limits: Any, message: str) -> None:
+    with pytest.raises(at.ConfigError) as caught:
+        plan_named("basic", limits)
+    assert str(caught.value) == message

@@ -87,6 +87,7 @@ SPANS: list[tuple[Any, str, str, str]] = [
     ((datetime(2025, 1, 1, tzinfo=NEW_YORK), datetime(2025, 2, 1, tzinfo=NEW_YORK)), "1d", "2025-01-01", "2025-02-01"),
     ((pd.Timestamp("2025-01-01", tz="Asia/Hong_Kong"), "2025-01"), "1w", "2025-01-01", "2025-02-01"),
     (("2025-01-01", datetime(2025, 1, 31, 16, tzinfo=NEW_YORK)), "1d", "2025-01-01", "2025-01-31T16"),
+    ((datetime(2025, 1, 1, 12), datetime(2025, 1, 31, 12)), "1d", "2025-01-01", "2025-01-31T12"),
     # a number of bars, of any integer type
     (1, "1m", "beginning", "now"),
     (500, "1d", "beginning", DATES_AHEAD),
@@ -161,6 +162,11 @@ REFUSALS: list[tuple[Any, str]] = [
     ),
     ((pd.NaT, None), "range=(NaT, None): NaT is not a time; use a str, date or datetime"),
     ((None, "9999-12-31"), "range=(None, '9999-12-31'): '9999-12-31' is not within the years 1 to 9999 in UTC"),
+    (
+        (pd.DatetimeIndex(["2025-01-01"]), None),
+        "range=(DatetimeIndex(['2025-01-01'], dtype='datetime64[us]', freq=None), None): DatetimeIndex(['2025-01-01'], "
+        "dtype='datetime64[us]', freq=None) is not a time; use a str, date or datetime",
+    ),
     (slice("2025", "2026", 2), "range=slice('2025', '2026', 2) has a step; a range of time has none"),
 ]
 
