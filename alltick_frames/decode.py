@@ -33,7 +33,9 @@ _THROTTLED = 429
 # Bar stamps are seconds in every recorded answer; from here on they can only be milliseconds.
 _FIRST_MILLISECONDS = 100_000_000_000
 _US_PER_SECOND, _US_PER_MS, _MS_PER_SECOND = 1_000_000, 1_000, 1_000
-_LAST_SECOND = 253_402_300_799  # 9999-12-31
+# 1973 and 9999. A page of 500 months reaches back to the 1980s: a smaller number is no epoch second of a bar.
+_FIRST_SECOND = 100_000_000
+_LAST_SECOND = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def _stamp_of(row: Any) -> int | None:
         stamp = msgspec.convert(value, int, strict=False)
     except msgspec.ValidationError:
         return None
-    if not 0 < stamp < _LAST_SECOND * _MS_PER_SECOND:
+    if not _FIRST_SECOND < stamp < _LAST_SECOND * _MS_PER_SECOND:
         return None
     return int(_microseconds(np.array([stamp], dtype=np.int64))[0])
 
@@ -239,7 +241,7 @@ def _all_true(stamps: list[int], prices: list[NDArray[np.float64]], quantities: 
         return True
     _, high, low, _ = prices
     return (
-        min(stamps) > 0
+        min(stamps) > _FIRST_SECOND
         and max(stamps) < _LAST_SECOND * _MS_PER_SECOND
         and all(bool(np.isfinite(column).all()) for column in prices)
         and bool((high >= low).all())
@@ -252,7 +254,7 @@ def _finite_or_none(value: float | Literal[""] | None) -> bool:
 
 
 def _why_untrue(row: _Bar) -> str:
-    if not 0 < row.timestamp < _LAST_SECOND * _MS_PER_SECOND:
+    if not _FIRST_SECOND < row.timestamp < _LAST_SECOND * _MS_PER_SECOND:
         return "the stamp is no time"
     if not all(map(math.isfinite, (row.open_price, row.high_price, row.low_price, row.close_price))):
         return "a price is not finite"

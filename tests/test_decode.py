@@ -141,7 +141,9 @@ def test_a_bar_that_cannot_be_true_is_set_aside_with_its_raw_values(row: dict[st
 
 
 @pytest.mark.parametrize(
-    "row", [7, "x", None, [], bar(timestamp="soon"), bar(timestamp="-5"), bar(timestamp="9" * 18)], ids=str
+    "row",
+    [7, "x", None, [], bar(timestamp="soon"), bar(timestamp="-5"), bar(timestamp="5"), bar(timestamp="9" * 18)],
+    ids=str,
 )
 def test_a_row_without_a_readable_stamp_is_set_aside_without_one(row: Any) -> None:
     page = decode([bar(0), row])
