@@ -117,6 +117,9 @@ FORMS = (
     "number of bars"
 )
 TIMES = "is not a time; write 2025, 2025-01, 2025-01-31 or 2025-01-31T09:30Z"
+# How these show themselves differs between versions of their libraries.
+NOT_A_TIME = np.datetime64("NaT", "s")
+SEVERAL_TIMES = pd.DatetimeIndex(["2025-01-01"])
 REFUSALS: list[tuple[Any, str]] = [
     ("1m", "range='1m' is ambiguous: write '1min' for minutes or '1mo' for months"),
     ("15m", "range='15m' is ambiguous: write '15min' for minutes or '15mo' for months"),
@@ -150,22 +153,21 @@ REFUSALS: list[tuple[Any, str]] = [
     (date(2025, 1, 1), f"range=datetime.date(2025, 1, 1) cannot be read; {FORMS}"),
     (("2025-01-01",), f"range=('2025-01-01',) cannot be read; {FORMS}"),
     ((1700000000, None), "range=(1700000000, None): 1700000000 is not a time; use a str, date or datetime"),
-    ((np.int64(5), None), "range=(np.int64(5), None): np.int64(5) is not a time; use a str, date or datetime"),
+    ((np.int64(5), None), f"range=({np.int64(5)!r}, None): {np.int64(5)!r} is not a time; use a str, date or datetime"),
     ((1.5, None), "range=(1.5, None): 1.5 is not a time; use a str, date or datetime"),
-    (np.float64(5), f"range=np.float64(5.0) is not a number of bars; {FORMS}"),
+    (np.float64(5), f"range={np.float64(5)!r} is not a number of bars; {FORMS}"),
     (("2025", "2026", "2027"), f"range=('2025', '2026', '2027') cannot be read; {FORMS}"),
     ("max/2025", f"range='max/2025': 'max' {TIMES}"),
     ("2024/2025/2026", f"range='2024/2025/2026' cannot be read; {FORMS}"),
     (
-        (np.datetime64("NaT", "s"), None),
-        "range=(np.datetime64('NaT','s'), None): np.datetime64('NaT','s') is not a time; use a str, date or datetime",
+        (NOT_A_TIME, None),
+        f"range=({NOT_A_TIME!r}, None): {NOT_A_TIME!r} is not a time; use a str, date or datetime",
     ),
     ((pd.NaT, None), "range=(NaT, None): NaT is not a time; use a str, date or datetime"),
     ((None, "9999-12-31"), "range=(None, '9999-12-31'): '9999-12-31' is not within the years 1 to 9999 in UTC"),
     (
-        (pd.DatetimeIndex(["2025-01-01"]), None),
-        "range=(DatetimeIndex(['2025-01-01'], dtype='datetime64[us]', freq=None), None): DatetimeIndex(['2025-01-01'], "
-        "dtype='datetime64[us]', freq=None) is not a time; use a str, date or datetime",
+        (SEVERAL_TIMES, None),
+        f"range=({SEVERAL_TIMES!r}, None): {SEVERAL_TIMES!r} is not a time; use a str, date or datetime",
     ),
     (slice("2025", "2026", 2), "range=slice('2025', '2026', 2) has a step; a range of time has none"),
 ]
