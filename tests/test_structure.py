@@ -21,8 +21,8 @@ ROWS = (
     ("errors", "notices", "periods"),
     ("codes", "plans", "schemas", "spans"),
     ("ranges", "settings", "finality"),
-    ("wire", "decode", "backfill", "budget"),
-    ("ledger", "transport", "fetch", "frames", "progress", "background", "kline"),
+    ("wire", "decode", "backfill", "budget", "segments", "records"),
+    ("ledger", "transport", "disk", "store", "fetch", "frames", "progress", "background", "kline"),
     ("client",),
     ("api",),
     ("sandbox",),
@@ -59,7 +59,9 @@ def test_the_sandbox_knows_nothing_of_the_client(path: Path) -> None:
     assert set(imports_of(path)) <= {"sandbox"}
 
 
-@pytest.mark.parametrize(("module", "only_importer"), [("httpx", "transport"), ("tqdm", "progress")])
+@pytest.mark.parametrize(
+    ("module", "only_importer"), [("httpx", "transport"), ("tqdm", "progress"), ("diskcache", "disk")]
+)
 def test_a_foreign_library_has_one_importer(module: str, only_importer: str) -> None:
     importers = [
         path.stem

@@ -1,0 +1,172 @@
+"""The archive's index and value files: diskcache, with bytes only, nothing evicted and everything durable.
+
+Loading a pickle runs whatever its writer wanted (CVE-2025-69872, diskcache has no fixed release), so nothing here
+ever makes or loads one. Keys say where a value lives: `seg:*` in a file of its own, all others in the index.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from diskcache import Cache, Disk, Timeout
+
+from alltick_frames.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["SEGMENT_PREFIX", "BytesDisk", "Index", "open_index", "reported"]
+
+SEGMENT_PREFIX = "seg:"
+_SEGMENT_DIRECTORY = "segments"
+# diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
+_INLINE, _FILE = 1, 2
+_LOCK_WAIT_S = 60
+_LONGEST_NAME = 180
+# The last opener's settings count for all processes, so there is one set of them. Evicting is losing: off.
+_SETTINGS = {
+    "eviction_policy": "none",
+    "cull_limit": 0,
+    "size_limit": 2**62,
+    "statistics": 0,
+    "tag_index": 0,
+    "sqlite_journal_mode": "wal",
+    # FULL: a COMMIT that returned outlives a power cut too.
+    "sqlite_synchronous": 2,
+}
+
+
+class BytesDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
+    """Keys are str, values are bytes; anything else is refused, above all a pickle."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Accept a key."""
+        if type(key) is not str:
+            raise StoreError(f"archive key {key!r} is a {type(key).__name__}; keys are str")
+        return key, True
+
+    def get(self, key: Any, raw: int) -> Any:
+        """Give a key back; diskcache would unpickle one that is not raw."""
+        if not raw:
+            raise StoreError("the archive holds a pickled key, which alltick_frames never writes; it is not loaded")
+        return key
+
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, str | None, memoryview | None]:  # noqa: FBT001  # diskcache's signature
+        """Keep *value* in the index, or, of a segment, in a new file that is on the disk when this returns."""
+        if type(value) is not bytes or read:
+            raise StoreError(f"archive entry {key!r} would be a {type(value).__name__}; values are bytes")
+        if not str(key).startswith(SEGMENT_PREFIX):
+            return 0, _INLINE, None, sqlite3.Binary(value)
+        filename, full_path = self.filename(key)
+        _write_new(Path(full_path), value)
+        return len(value), _FILE, filename, None
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:  # noqa: FBT001  # diskcache's signature
+        """Give the bytes of an inline value, or, with *read*, the path of a value that is a file."""
+        if mode == _INLINE and type(value) is bytes and not read:
+            return value
+        if mode == _FILE and filename is not None and read:
+            return self._inside(filename)
+        raise StoreError("is a pickle or of another foreign kind, which alltick_frames never writes; it is not loaded")
+
+    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:  # noqa: ARG002  # diskcache's signature
+        """Name a segment's file after its key: a person who looks for it finds it."""
+        name = quote(str(key).removeprefix(SEGMENT_PREFIX), safe="").replace("%3A", "_")[-_LONGEST_NAME:]
+        filename = f"{_SEGMENT_DIRECTORY}/{name}.arrow"
+        return filename, str(Path(self._directory, filename))
+
+    def remove(self, file_path: str) -> None:
+        """Unlink a file; unlike diskcache's, this leaves the directory."""
+        # On Windows a mapped file cannot be removed: it stays behind, unlisted.
+        with contextlib.suppress(OSError):
+            self._inside(file_path).unlink()
+
+    def _inside(self, filename: str) -> Path:
+        path = Path(self._directory, filename)
+        if Path(os.path.normpath(path)).parent != Path(self._directory, _SEGMENT_DIRECTORY):
+            raise StoreError(f"points to {filename!r}, outside the archive's segments; it is not read")
+        return path
+
+
+class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
+    """The SQLite index: small values inline, segments by the path of their file."""
+
+    def inline(self, key: str) -> bytes | None:
+        """Read a small value."""
+        with _named(key):
+            value: bytes | None = self.get(key)
+        return value
+
+    def path(self, key: str) -> Path | None:
+        """Find the file of a segment."""
+        with _named(key):
+            found: Path | None = self.get(key, read=True)
+        return found
+
+    def keys_of(self, prefix: str) -> list[str]:
+        """List the keys that begin with *prefix*, in one query over SQLite's index of keys."""
+        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        rows = self._sql("SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key", (prefix, after))
+        return [key for (key,) in rows.fetchall()]
+
+
+def open_index(directory: Path) -> Index:
+    """Open the index in *directory*, made with mode 0700 if it does not exist."""
+    with reported(directory):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)
+        (directory / _SEGMENT_DIRECTORY).mkdir(exist_ok=True, mode=0o700)
+        return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
+
+
+@contextlib.contextmanager
+def reported(directory: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system say into a `StoreError`."""
+    why = ""
+    try:
+        yield
+    except Timeout:
+        why = f"its index was locked or could not be written for {_LOCK_WAIT_S} s"
+    except (sqlite3.Error, OSError) as error:
+        why = str(error) or type(error).__name__
+    if why:
+        raise StoreError(
+            f"the archive in {directory} cannot be used: {why}; check that the directory is yours, on a local disk "
+            f"that is not full, or set ALLTICK_CACHE_DIR"
+        )
+
+
+@contextlib.contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Name the entry in what `BytesDisk`, which is not told the key, has to say about it."""
+    why = ""
+    try:
+        yield
+    except StoreError as error:
+        why = str(error)
+    if why:
+        raise StoreError(f"archive entry {key!r} {why}")
+
+
+def _write_new(path: Path, value: bytes) -> None:
+    # 'xb': a value file is never written twice.
+    with path.open("xb") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

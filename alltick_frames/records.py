@@ -1,0 +1,358 @@
+"""What the index says of one group, and what a batch changes in it. No I/O but through the *load* handed in.
+
+A *group* is the bars of one code and period. Its record is the only truth: a segment that no record lists does
+not exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from alltick_frames import schemas
+from alltick_frames.codes import family_of
+from alltick_frames.errors import StoreError
+from alltick_frames.segments import (
+    Bars,
+    Identity,
+    Merged,
+    Restatement,
+    blocks,
+    concat,
+    decode,
+    encode,
+    stamps_of,
+    with_asked,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from numpy.typing import NDArray
+
+    from alltick_frames.periods import Period
+
+__all__ = [
+    "INDEX_PREFIX",
+    "SCHEMA",
+    "TAIL_ROWS",
+    "Batch",
+    "Change",
+    "Group",
+    "HistoryStart",
+    "Record",
+    "Segment",
+    "Spans",
+    "change",
+    "merged_spans",
+]
+
+SCHEMA = 1
+INDEX_PREFIX = "index:"
+# Recent bars are kept in the index until there are more than these: a page of 500 and some.
+TAIL_ROWS = 512
+# Runs of one block; beyond it the block is written as one.
+_MOST_RUNS = 16
+
+Spans = tuple[tuple[int, int], ...]
+
+
+class HistoryStart(msgspec.Struct, frozen=True):
+    """Where the vendor's history begins for a plan: the key of the first bar, None if there is none at all."""
+
+    key_us: int | None
+    plan: str
+    asked_at_us: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What one answer brought.
+
+    Attributes
+    ----------
+    bars
+        Schema `schemas.BARS`: closed bars only, ascending, one row per stamp; may be empty.
+    keys_us
+        Their keys (`finality.keys`).
+    proven
+        Half-open spans of keys of which the batch, with what is held, has every bar the vendor had.
+    asked_at_us
+        When the request was sent: of two values for a bar, the one asked for later wins.
+    exact
+        (row, column, string) of the values that float64 cannot hold.
+    checked_at_us
+        Up to when the vendor was seen to have nothing newer.
+    """
+
+    bars: pa.Table
+    keys_us: NDArray[np.int64]
+    proven: Spans
+    asked_at_us: int
+    exact: tuple[tuple[int, str, str], ...] = ()
+    checked_at_us: int | None = None
+    history_start: HistoryStart | None = None
+
+    def __post_init__(self) -> None:
+        if not self.bars.schema.equals(schemas.BARS):
+            raise ValueError(f"bars have the schema {self.bars.schema}, not schemas.BARS")
+        if len(self.keys_us) != len(self.bars):
+            raise ValueError(f"{len(self.keys_us)} keys for {len(self.bars)} bars")
+        stamps_us = stamps_of(self.bars)
+        if not bool(np.all(stamps_us[1:] > stamps_us[:-1])):
+            raise ValueError("bars are not ascending with one row per stamp")
+
+
+class Segment(msgspec.Struct, frozen=True, array_like=True):
+    """One run of bars in a file: *first* and *last* are keys, the stamps order the runs."""
+
+    block: str
+    version: int
+    key: str
+    rows: int
+    first: int
+    last: int
+    first_stamp: int
+    last_stamp: int
+    size: int
+    crc32: int
+    asked_at: int
+
+
+class Superseded(msgspec.Struct, frozen=True, array_like=True):
+    """A segment that no reader should begin with, since *at_us*."""
+
+    key: str
+    at_us: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The index row of one group."""
+
+    schema: int
+    version: int
+    family: str
+    code: str
+    period: str
+    coverage: Spans = ()
+    segments: tuple[Segment, ...] = ()
+    tail: bytes = b""
+    tail_rows: int = 0
+    tail_asked_at: int = 0
+    checked_at_us: int | None = None
+    history_start: HistoryStart | None = None
+    restatements: tuple[Restatement, ...] = ()
+    superseded: tuple[Superseded, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many bars are held."""
+        return sum(segment.rows for segment in self.segments) + self.tail_rows
+
+    def succeed(self, base: Record, written: Sequence[Segment], deleted: AbstractSet[str], now_us: int) -> Record:
+        """Give the row that follows *base*: with the segments *written*, without those *deleted* from the disk."""
+        listed = {segment.key for segment in self.segments}
+        fresh = [Superseded(segment.key, now_us) for segment in base.segments if segment.key not in listed]
+        return msgspec.structs.replace(
+            self,
+            version=base.version + 1,
+            segments=tuple(sorted((*self.segments, *written), key=lambda segment: segment.first_stamp)),
+            superseded=(*(old for old in base.superseded if old.key not in deleted), *fresh),
+        )
+
+    def tail_bars(self) -> Bars:
+        """Give the bars that are kept in the index."""
+        if not self.tail:
+            return Bars.none()
+        return with_asked(decode(pa.py_buffer(self.tail)), self.tail_asked_at)
+
+
+class _SchemaOnly(msgspec.Struct):
+    schema: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The bars of one code and period, of one origin."""
+
+    origin: str
+    code: str
+    period: Period
+
+    @property
+    def family(self) -> str:
+        """The API's half that serves the code."""
+        return family_of(self.code).name.lower()
+
+    @property
+    def index_key(self) -> str:
+        """Where its record is."""
+        return f"{INDEX_PREFIX}{self.family}:{self.period.value}:{self.code}"
+
+    def empty(self) -> Record:
+        """Give the record of a group of which nothing is held."""
+        return Record(SCHEMA, 0, self.family, self.code, self.period.value)
+
+    def record(self, row: bytes | None) -> Record | None:
+        """Read an index row.
+
+        Raises
+        ------
+        StoreError
+            It cannot be read, or a newer version of this library wrote it.
+        """
+        if row is None:
+            return None
+        try:
+            schema = msgspec.msgpack.decode(row, type=_SchemaOnly).schema
+            record = msgspec.msgpack.decode(row, type=Record) if schema <= SCHEMA else None
+            why = f"has schema version {schema}, this alltick_frames reads up to {SCHEMA}; upgrade it"
+        except msgspec.MsgspecError as error:
+            record, why = None, f"cannot be read: {error}"
+        if record is not None and (record.code, record.period) == (self.code, self.period.value):
+            return record
+        raise StoreError(f"archive entry {self.index_key!r} {'is of another group' if record else why}")
+
+    def identity(self, block: str, version: int, bars: Bars, coverage: Spans) -> Identity:
+        """Say what a run of bars is."""
+        first, last = int(bars.keys_us.min()), int(bars.keys_us.max())
+        return Identity(
+            schema=SCHEMA,
+            origin=self.origin,
+            family=self.family,
+            code=self.code,
+            period=self.period.value,
+            block=block,
+            version=version,
+            rows=len(bars),
+            first=first,
+            last=last,
+            coverage=_within(coverage, first, last + 1),
+            asked_at=int(bars.asked_us.max()),
+            exact=(),
+        )
+
+    def expected(self, segment: Segment) -> dict[str, Any]:
+        """Say what *segment* must say of itself."""
+        return {
+            "schema": SCHEMA,
+            "origin": self.origin,
+            "family": self.family,
+            "code": self.code,
+            "period": self.period.value,
+            "block": segment.block,
+            "version": segment.version,
+            "rows": segment.rows,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A record's successor, without the new segments it will list: (block, bars) to be written first."""
+
+    record: Record
+    runs: tuple[tuple[str, Bars], ...]
+
+
+def change(group: Group, record: Record, batch: Batch, load: Callable[[Segment], Bars]) -> Change | None:
+    """Work out what *batch* changes in *record*; None if nothing."""
+    coverage = merged_spans((*record.coverage, *batch.proven))
+    new = Bars.of(batch.bars, batch.keys_us, batch.asked_at_us, batch.exact)
+    boundary = max((segment.last_stamp for segment in record.segments), default=None)
+    older_rows = 0 if boundary is None else int(np.searchsorted(new.stamps_us, boundary, side="right"))
+    older, newer = new[:older_rows], new[older_rows:]
+    tail = record.tail_bars().merge(newer)
+    restatements = [*tail.restatements]
+    if len(tail.bars) > TAIL_ROWS:
+        # Both parts are disjoint and in order: the tail begins after every segment ends.
+        older, tail = concat([older, tail.bars]), Merged(Bars.none(), (), changed=True)
+    segments: list[Segment] = []
+    runs: list[tuple[str, Bars]] = []
+    by_block = dict(blocks(older, group.period))
+    for block in sorted({*by_block, *(segment.block for segment in record.segments)}):
+        held = [segment for segment in record.segments if segment.block == block]
+        if block not in by_block:
+            segments += held
+            continue
+        kept, written, restated = _change_block(held, by_block[block], load)
+        segments += kept
+        runs += [(block, run) for run in written]
+        restatements += restated
+    after = msgspec.structs.replace(
+        record,
+        coverage=coverage,
+        segments=tuple(segments),
+        **_tail(group, record, tail, coverage, batch.asked_at_us if len(newer) else 0),
+        checked_at_us=_latest(record.checked_at_us, batch.checked_at_us),
+        history_start=_later_start(record.history_start, batch.history_start),
+        restatements=(*record.restatements, *restatements),
+    )
+    return None if after == record and not runs else Change(after, tuple(runs))
+
+
+def _change_block(
+    held: Sequence[Segment], new: Bars, load: Callable[[Segment], Bars]
+) -> tuple[list[Segment], list[Bars], Sequence[Restatement]]:
+    """Give the segments of a block that stay, the run to be written, and what it restates."""
+    first, last, asked_at = int(new.stamps_us[0]), int(new.stamps_us[-1]), int(new.asked_us.max())
+    left = [segment for segment in held if segment.last_stamp < first]
+    right = [segment for segment in held if segment.first_stamp > last]
+    touched = held[len(left) : len(held) - len(right)]
+    merged = concat([load(segment) for segment in touched]).merge(new)
+    if not merged.changed:
+        # Confirmed later than asked before: an answer asked for in between must not win any more.
+        confirmed = [msgspec.structs.replace(run, asked_at=max(run.asked_at, asked_at)) for run in touched]
+        return [*left, *confirmed, *right], [], ()
+    run = merged.bars
+    crowded = len(left) + len(right) >= _MOST_RUNS
+    # Neighbours join when the new run is no smaller: each bar is rewritten log2(block ÷ page) times, whichever
+    # way a walk goes.
+    while left and (crowded or left[-1].rows <= len(run)):
+        run = concat([load(left.pop()), run])
+    while right and (crowded or right[0].rows <= len(run)):
+        run = concat([run, load(right.pop(0))])
+    return [*left, *right], [run], merged.restatements
+
+
+def _tail(group: Group, record: Record, tail: Merged, coverage: Spans, asked_at: int) -> dict[str, Any]:
+    """Give the tail's fields; *asked_at* is when the batch's part of it was asked for, 0 if it has none."""
+    if not len(tail.bars):
+        return {"tail": b"", "tail_rows": 0, "tail_asked_at": 0}
+    fields: dict[str, Any] = {"tail_asked_at": max(record.tail_asked_at, asked_at)}
+    if tail.changed:
+        identity = group.identity("tail", record.version + 1, tail.bars, coverage)
+        fields["tail"] = encode(tail.bars, identity, by_date=group.period.by_date)
+        fields["tail_rows"] = len(tail.bars)
+    return fields
+
+
+def _latest(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else max(a, b)
+
+
+def _later_start(held: HistoryStart | None, new: HistoryStart | None) -> HistoryStart | None:
+    if held is None or new is None:
+        return new or held
+    return new if new.asked_at_us > held.asked_at_us else held
+
+
+def merged_spans(spans: Iterable[tuple[int, int]]) -> Spans:
+    """Merge half-open spans, in any order, overlapping or touching."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if start >= end:
+            continue
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+def _within(spans: Spans, start: int, end: int) -> Spans:
+    return tuple((max(a, start), min(b, end)) for a, b in spans if a < end and b > start)

@@ -1,0 +1,306 @@
+"""Bars in blocks: how held and new bars become one, and their Arrow IPC form. No I/O.
+
+A *block* is a fixed span of stamps per period. A *run* is bars of one block without any of another run between
+them; a block is one run or a few, because a page of 500 bars must not rewrite a month of 44,640.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from alltick_frames import schemas
+from alltick_frames.periods import Period
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Bars",
+    "Identity",
+    "Merged",
+    "Restatement",
+    "UnreadableError",
+    "blocks",
+    "check_ends",
+    "concat",
+    "decode",
+    "encode",
+    "stamps_of",
+    "with_asked",
+]
+
+_EMPTY = np.array([], dtype=np.int64)
+_KEY = pa.field("key", pa.int64(), nullable=False)
+_METADATA = b"alltick_frames"
+_VALUES = schemas.BARS.names[1:]
+_MAGIC = b"ARROW1"
+
+
+class UnreadableError(Exception):
+    """A segment or tail that is not what was written; the message completes "… cannot be read:"."""
+
+
+class Restatement(msgspec.Struct, frozen=True, array_like=True):
+    """A closed bar that a later answer gave other values: open, high, low, close, volume, turnover.
+
+    A value that float64 cannot hold is given as the vendor's string.
+    """
+
+    stamp_us: int
+    old: tuple[float | str | None, ...]
+    new: tuple[float | str | None, ...]
+    asked_at_us: int
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What a segment says of itself, so that a lost index can be rebuilt from the segments alone."""
+
+    schema: int
+    origin: str
+    family: str
+    code: str
+    period: str
+    block: str
+    version: int
+    rows: int
+    first: int
+    last: int
+    coverage: tuple[tuple[int, int], ...]
+    asked_at: int
+    exact: tuple[tuple[int, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Closed bars of one code and period: ascending, one row per stamp.
+
+    Attributes
+    ----------
+    table
+        Schema `schemas.BARS`.
+    asked_us
+        When each was asked for; of bars from a segment, when the segment's latest was.
+    exact
+        By (stamp, column) the vendor's string of a value that float64 cannot hold.
+    """
+
+    table: pa.Table
+    stamps_us: NDArray[np.int64]
+    keys_us: NDArray[np.int64]
+    asked_us: NDArray[np.int64]
+    exact: Mapping[tuple[int, str], str] = field(default_factory=dict)
+
+    @classmethod
+    def none(cls) -> Bars:
+        """No bars."""
+        return cls(schemas.BARS.empty_table(), _EMPTY, _EMPTY, _EMPTY)
+
+    @classmethod
+    def of(
+        cls, table: pa.Table, keys_us: NDArray[np.int64] | None, asked_at_us: int, exact: Sequence[tuple[int, str, str]]
+    ) -> Bars:
+        """Take bars asked for at one instant; without keys the stamps are the keys; *exact* is by row."""
+        stamps_us = stamps_of(table)
+        keys_us = stamps_us if keys_us is None else keys_us
+        by_stamp = {(int(stamps_us[row]), column): value for row, column, value in exact}
+        return cls(table, stamps_us, keys_us, np.broadcast_to(np.int64(asked_at_us), len(stamps_us)), by_stamp)
+
+    def __len__(self) -> int:
+        return len(self.stamps_us)
+
+    def __getitem__(self, rows: slice) -> Bars:
+        start, stop, _ = rows.indices(len(self))
+        stamps_us = self.stamps_us[rows]
+        within = set(stamps_us.tolist()) if self.exact else set()
+        return Bars(
+            self.table.slice(start, max(0, stop - start)),
+            stamps_us,
+            self.keys_us[rows],
+            self.asked_us[rows],
+            {place: value for place, value in self.exact.items() if place[0] in within},
+        )
+
+    def within(self, start_us: int, end_us: int) -> Bars:
+        """Take the bars whose key lies in `[start_us, end_us)`; a slice wherever they follow one another."""
+        if self.keys_us is self.stamps_us:
+            first, last = np.searchsorted(self.stamps_us, (start_us, end_us)).tolist()
+            return self[first : max(first, last)]
+        # Trading dates need not ascend with the stamps where the vendor changed how it stamps days.
+        rows = np.flatnonzero((self.keys_us >= start_us) & (self.keys_us < end_us))
+        if not len(rows) or int(rows[-1] - rows[0]) == len(rows) - 1:
+            return self[int(rows[0]) : int(rows[-1]) + 1] if len(rows) else self[:0]
+        table = self.table.take(pa.array(rows))
+        return Bars(table, self.stamps_us[rows], self.keys_us[rows], self.asked_us[rows], self.exact)
+
+    def merge(self, new: Bars) -> Merged:
+        """Add the bars of *new*; of two for one stamp, the one asked for later wins."""
+        at = np.searchsorted(self.stamps_us, new.stamps_us)
+        both = np.zeros(len(new), dtype=np.bool_)
+        inside = at < len(self)
+        both[inside] = self.stamps_us[at[inside]] == new.stamps_us[inside]
+        in_new, in_held = np.flatnonzero(both), at[both]
+        later = new.asked_us[in_new] > self.asked_us[in_held]
+        restated = later & self._differs(in_held, new, in_new)
+        replaced = restated | (later & (self.keys_us[in_held] != new.keys_us[in_new]))
+        wanted = ~both
+        wanted[in_new[replaced]] = True
+        if not wanted.any():
+            return Merged(self, (), changed=False)
+        kept = np.ones(len(self), dtype=np.bool_)
+        kept[in_held[replaced]] = False
+        restatements = [
+            Restatement(int(new.stamps_us[j]), self._values(i), new._values(j), int(new.asked_us[j]))
+            for i, j in zip(in_held[restated].tolist(), in_new[restated].tolist(), strict=True)
+        ]
+        return Merged(_interleave(self, kept, new, wanted), tuple(restatements), changed=True)
+
+    def _differs(self, rows: NDArray[np.int64], other: Bars, other_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Compare rows pairwise: null equals null, and a string that float64 cannot hold counts."""
+        if not len(rows):
+            return np.zeros(0, dtype=np.bool_)
+        mine, theirs = self.table.take(pa.array(rows)), other.table.take(pa.array(other_rows))
+        differs = np.zeros(len(rows), dtype=np.bool_)
+        for name in _VALUES:
+            a, b = mine[name].to_numpy(), theirs[name].to_numpy()
+            differs |= ~((a == b) | (np.isnan(a) & np.isnan(b)))
+        changed = {stamp for (stamp, _), _ in set(self.exact.items()) ^ set(other.exact.items())}
+        if changed:
+            differs |= np.isin(self.stamps_us[rows], list(changed))
+        return differs
+
+    def _values(self, row: int) -> tuple[float | str | None, ...]:
+        stamp = int(self.stamps_us[row])
+        return tuple(self.exact.get((stamp, name), self.table[name][row].as_py()) for name in _VALUES)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The bars after a merge, and which held ones it restated; unless *changed*, the held bars themselves."""
+
+    bars: Bars
+    restatements: tuple[Restatement, ...]
+    changed: bool
+
+
+def concat(parts: Sequence[Bars]) -> Bars:
+    """Join bars that follow one another."""
+    parts = [part for part in parts if len(part)]
+    if len(parts) <= 1:
+        return parts[0] if parts else Bars.none()
+    return Bars(
+        pa.concat_tables([part.table for part in parts]),
+        np.concatenate([part.stamps_us for part in parts]),
+        np.concatenate([part.keys_us for part in parts]),
+        np.concatenate([part.asked_us for part in parts]),
+        {place: value for part in parts for place, value in part.exact.items()},
+    )
+
+
+def _interleave(held: Bars, kept: NDArray[np.bool_], new: Bars, wanted: NDArray[np.bool_]) -> Bars:
+    stamps_us = np.concatenate([held.stamps_us[kept], new.stamps_us[wanted]])
+    order = np.argsort(stamps_us, kind="stable")
+    rows = np.concatenate([np.flatnonzero(kept), len(held) + np.flatnonzero(wanted)])[order]
+    replaced, taken = set(held.stamps_us[~kept].tolist()), set(new.stamps_us[wanted].tolist())
+    exact = {place: value for place, value in held.exact.items() if place[0] not in replaced}
+    exact |= {place: value for place, value in new.exact.items() if place[0] in taken}
+    return Bars(
+        pa.concat_tables([held.table, new.table]).take(pa.array(rows)),
+        stamps_us[order],
+        np.concatenate([held.keys_us, new.keys_us])[rows],
+        np.concatenate([held.asked_us, new.asked_us])[rows],
+        exact,
+    )
+
+
+def blocks(bars: Bars, period: Period) -> Iterator[tuple[str, Bars]]:
+    """Cut *bars* by block: a calendar month of 1m, a year of 5m to 30m, a decade of longer bars, in UTC."""
+    instants = bars.stamps_us.astype("datetime64[us]")
+    if period is Period.MINUTE_1:
+        numbers = instants.astype("datetime64[M]").astype(np.int64)
+    else:
+        numbers = instants.astype("datetime64[Y]").astype(np.int64) + _EPOCH_YEAR
+        if period not in _BY_YEAR:
+            numbers = numbers // 10
+    first_rows = np.unique(numbers, return_index=True)[1].tolist()
+    for start, stop in pairwise([*first_rows, len(bars)]):
+        yield _block_name(int(numbers[start]), period), bars[start:stop]
+
+
+_EPOCH_YEAR = 1970
+_BY_YEAR = frozenset({Period.MINUTE_5, Period.MINUTE_15, Period.MINUTE_30})
+
+
+def _block_name(number: int, period: Period) -> str:
+    if period is Period.MINUTE_1:
+        return str(np.datetime64(number, "M"))
+    return str(number) if period in _BY_YEAR else f"{number}0s"
+
+
+def encode(bars: Bars, identity: Identity, *, by_date: bool) -> bytes:
+    """Write the Arrow IPC file of a segment, or of a tail: uncompressed, so that it can be mapped."""
+    table = bars.table.combine_chunks()
+    if by_date:
+        table = table.append_column(_KEY, pa.array(bars.keys_us))
+    rows = np.searchsorted(bars.stamps_us, [stamp for stamp, _ in bars.exact]).tolist()
+    exact = tuple((row, column, value) for row, ((_, column), value) in zip(rows, bars.exact.items(), strict=True))
+    identity = msgspec.structs.replace(identity, exact=exact)
+    schema = table.schema.with_metadata({_METADATA: msgspec.json.encode(identity)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def decode(buffer: pa.Buffer, expected: Mapping[str, Any] | None = None) -> Bars:
+    """Read what `encode` wrote, without copying.
+
+    Raises
+    ------
+    UnreadableError
+        It is cut, is no Arrow file, or is not the one *expected*.
+    """
+    check_ends(buffer)
+    try:
+        table = pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
+        identity = msgspec.json.decode((table.schema.metadata or {})[_METADATA], type=Identity)
+    except (pa.ArrowException, msgspec.MsgspecError, KeyError, OSError) as error:
+        raise UnreadableError(f"it is no segment ({type(error).__name__})") from None
+    if any(getattr(identity, name) != value for name, value in (expected or {}).items()):
+        raise UnreadableError("it is another segment than its name says")
+    dated_us = table["key"].to_numpy() if "key" in table.schema.names else None
+    table = table.select(schemas.BARS.names).replace_schema_metadata(None)
+    if table.schema != schemas.BARS:
+        raise UnreadableError("its columns are not those of bars")
+    bars = Bars.of(table, dated_us, identity.asked_at, identity.exact)
+    if len(bars) != identity.rows:
+        raise UnreadableError(f"it holds {len(bars)} bars instead of {identity.rows}")
+    return bars
+
+
+def check_ends(buffer: pa.Buffer) -> None:
+    """Refuse a file without Arrow's mark at both ends."""
+    if bytes(buffer[: len(_MAGIC)]) != _MAGIC or bytes(buffer[-len(_MAGIC) :]) != _MAGIC:
+        raise UnreadableError("it has no Arrow footer")
+
+
+def stamps_of(table: pa.Table) -> NDArray[np.int64]:
+    """View the stamps as integers."""
+    column = table["timestamp"]
+    if column.num_chunks == 1:
+        stamps_us: NDArray[np.int64] = column.chunk(0).view(pa.int64()).to_numpy()
+    else:
+        stamps_us = column.cast(pa.int64()).to_numpy()
+    return stamps_us
+
+
+def with_asked(bars: Bars, asked_at_us: int) -> Bars:
+    """Say that all were asked for at *asked_at_us*."""
+    return replace(bars, asked_us=np.broadcast_to(np.int64(asked_at_us), len(bars)))
