@@ -1,0 +1,520 @@
+"""The archive on real directories, with real second processes: nothing lost, nothing wrong served."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from alltick_frames import store
+from alltick_frames.codes import family_of
+from alltick_frames.disk import open_index
+from alltick_frames.errors import StoreError
+from alltick_frames.periods import Period
+from alltick_frames.records import SCHEMA, TAIL_ROWS
+from alltick_frames.store import Archive, Batch, HistoryStart
+from tests.archives import DAY, EVER, MINUTE, START, batch, minutes, rows_of, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CODE, M1 = "EURUSD", Period.MINUTE_1
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    opened = Archive.open(tmp_path, "alltick")
+    yield opened
+    opened.close()
+
+
+def again(archive: Archive) -> Archive:
+    """Open the same directory anew, as another process would."""
+    return Archive.open(archive.directory.parent, archive.origin)
+
+
+def segment_files(archive: Archive) -> list[Path]:
+    return sorted((archive.directory / "segments").iterdir())
+
+
+def in_process(source: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", source, *map(str, arguments)],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+class TestWhatIsWritten:
+    def test_is_read_back_value_for_value_by_another_opener(self, archive: Archive) -> None:
+        rows = minutes(0, 2000)
+        archive.write(CODE, M1, batch(rows))
+        assert rows_of(again(archive).read(CODE, M1, *EVER)) == rows
+        assert archive.groups() == [(CODE, M1)]
+
+    def test_nothing_held_is_an_empty_table_with_the_schema(self, archive: Archive) -> None:
+        held = archive.read(CODE, M1, *EVER)
+        assert rows_of(held) == {}
+        assert (held.coverage, held.checked_at_us, held.history_start) == ((), None, None)
+        assert archive.held(CODE, M1) is None
+        assert archive.groups() == []
+
+    def test_an_empty_batch_still_proves(self, archive: Archive) -> None:
+        start = HistoryStart(START, "free", 5)
+        archive.write(CODE, M1, Batch(table({}), np.array([], np.int64), ((10, 20), (20, 30)), 5, (), 40, start))
+        held = again(archive).read(CODE, M1, *EVER)
+        assert (held.coverage, held.checked_at_us, held.history_start) == (((10, 30),), 40, start)
+
+    def test_a_span_selects_half_open(self, archive: Archive) -> None:
+        rows = minutes(0, 2000)
+        archive.write(CODE, M1, batch(rows))
+        # Within a block, over the border of two, and within the tail.
+        archive.write(CODE, M1, batch(minutes(2000, 2100), 2))
+        for first, stop in ((3, 7), (30, 90), (1990, 2010), (2050, 2051), (5, 5), (9, 8), (-9, 2), (2099, 3000)):
+            held = archive.read(CODE, M1, START + first * MINUTE, START + stop * MINUTE)
+            assert rows_of(held) == minutes(max(0, first), max(0, first, min(stop, 2100)))
+
+    def test_pages_walking_back_arrive_whole_in_few_runs(self, archive: Archive) -> None:
+        for page in range(60, 0, -1):
+            archive.write(CODE, M1, batch(minutes(page * 499 - 499, page * 499 + 1), 100 - page))
+        record = archive.held(CODE, M1)
+        assert record is not None
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 60 * 499 + 1)
+        assert record.coverage == ((START, START + 60 * 499 * MINUTE + 1),)
+        assert len(record.segments) <= 10
+
+    def test_recent_bars_wait_in_the_index(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(0, TAIL_ROWS)))
+        assert segment_files(archive) == []
+        archive.write(CODE, M1, batch(minutes(TAIL_ROWS, TAIL_ROWS + 1), 2))
+        assert len(segment_files(archive)) == 2  # January and February
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, TAIL_ROWS + 1)
+
+    def test_families_periods_and_codes_are_apart(self, archive: Archive) -> None:
+        for price, (code, period) in enumerate([(CODE, M1), (CODE, Period.HOUR_1), ("700.HK", M1), ("eurusd", M1)]):
+            archive.write(code, period, batch(minutes(0, 600, price)))
+        for price, (code, period) in enumerate([(CODE, M1), (CODE, Period.HOUR_1), ("700.HK", M1), ("eurusd", M1)]):
+            assert rows_of(archive.read(code, period, *EVER)) == minutes(0, 600, price)
+        assert len(archive.groups()) == 4
+
+    @pytest.mark.parametrize("count", [3, 700])
+    def test_days_are_selected_by_trading_date(self, archive: Archive, count: int) -> None:
+        # Stamped on the evening before, as in Hong Kong's midnight.
+        rows = {day * DAY - 8 * 60 * MINUTE: (float(day), None) for day in range(count)}
+        dates = np.arange(count, dtype=np.int64) * DAY
+        archive.write("700.HK", Period.DAY, Batch(table(rows), dates, ((0, count * DAY),), 1))
+        held = again(archive).read("700.HK", Period.DAY, DAY, 3 * DAY)
+        assert held.keys_us.tolist() == [DAY, 2 * DAY]
+        assert [price for price, _ in rows_of(held).values()] == [1.0, 2.0]
+
+    def test_a_segment_says_what_it_is_and_proves(self, archive: Archive) -> None:
+        rows = minutes(0, 700)
+        exact = ((1, "close", "1.00000000000000001"),)
+        archive.write(CODE, M1, batch(rows, 7, exact=exact))
+        said = [
+            msgspec.json.decode(pa.ipc.open_file(pa.memory_map(str(path))).schema.metadata[b"alltick_frames"])
+            for path in segment_files(archive)
+        ]
+        assert {(one["origin"], one["family"], one["code"], one["period"]) for one in said} == {
+            ("alltick", family_of(CODE).name.lower(), CODE, "1m")
+        }
+        assert [(one["block"], one["rows"]) for one in said] == [("2026-01", 60), ("2026-02", 640)]
+        assert said[0]["coverage"] == [[said[0]["first"], said[0]["last"] + 1]]
+        assert said[0]["exact"] == [[1, "close", "1.00000000000000001"]]
+        assert (said[0]["asked_at"], said[0]["schema"], said[0]["version"]) == (7, SCHEMA, 1)
+
+    def test_exact_strings_follow_their_bar_through_merges(self, archive: Archive) -> None:
+        stamp = START + 100 * MINUTE
+        archive.write(CODE, M1, batch(minutes(100, 300), 1, exact=((0, "close", "101.00000000000000001"),)))
+        archive.write(CODE, M1, batch(minutes(0, 100), 2))
+        archive.write(CODE, M1, batch(minutes(300, 1000), 3))
+        archive.write(CODE, M1, batch({stamp: (5.0, 1.0)}, 4))
+        record = archive.held(CODE, M1)
+        assert record is not None
+        (restated,) = record.restatements
+        assert restated.stamp_us == stamp
+        assert restated.old == (101.0, 101.0, 101.0, "101.00000000000000001", 100.0, None)
+        assert restated.new == (5.0, 5.0, 5.0, 5.0, 1.0, None)
+
+    @pytest.mark.parametrize("spoil", ["schema", "keys", "order"])
+    def test_a_batch_that_cannot_be_is_refused(self, spoil: str) -> None:
+        bars, keys = table(minutes(0, 2)), np.array([1, 2], dtype=np.int64)
+        if spoil == "schema":
+            bars = bars.rename_columns([*"abcdefg"])
+        elif spoil == "keys":
+            keys = keys[:1]
+        else:
+            bars = bars.take(pa.array([1, 0]))
+        with pytest.raises(ValueError, match=r"schema|keys|ascending"):
+            Batch(bars, keys, (), 1)
+
+
+class TestTwoAnswersForOneBar:
+    STAMP = START + 3 * MINUTE
+
+    @pytest.fixture(params=[5, 900], ids=["tail", "segment"])
+    def rows(self, request: pytest.FixtureRequest, archive: Archive) -> dict[int, tuple[float, float | None]]:
+        rows = minutes(0, request.param)
+        archive.write(CODE, M1, batch(rows, 10))
+        return rows
+
+    def test_the_later_asked_wins_and_is_listed(self, archive: Archive, rows: dict[int, Any]) -> None:
+        archive.write(CODE, M1, batch({self.STAMP: (9.0, None)}, 11))
+        assert rows_of(archive.read(CODE, M1, *EVER)) == rows | {self.STAMP: (9.0, None)}
+        record = archive.held(CODE, M1)
+        assert record is not None
+        assert [(one.stamp_us, one.old[0], one.new[0], one.asked_at_us) for one in record.restatements] == [
+            (self.STAMP, 4.0, 9.0, 11)
+        ]
+
+    @pytest.mark.parametrize("asked_at", [9, 10])
+    def test_one_not_asked_later_changes_nothing(self, archive: Archive, rows: dict[int, Any], asked_at: int) -> None:
+        archive.write(CODE, M1, batch({self.STAMP: (9.0, None)}, asked_at))
+        assert rows_of(archive.read(CODE, M1, *EVER)) == rows
+
+    def test_a_confirmed_bar_is_not_overwritten_by_what_was_asked_in_between(
+        self, archive: Archive, rows: dict[int, Any]
+    ) -> None:
+        archive.write(CODE, M1, batch({self.STAMP: rows[self.STAMP]}, 30))
+        archive.write(CODE, M1, batch({self.STAMP: (9.0, None)}, 20))
+        assert rows_of(archive.read(CODE, M1, *EVER)) == rows
+
+    def test_equal_values_write_nothing(self, archive: Archive, rows: dict[int, Any]) -> None:
+        before = (segment_files(archive), archive.held(CODE, M1))
+        archive.write(CODE, M1, batch(rows, 10))
+        assert (segment_files(archive), archive.held(CODE, M1)) == before
+
+
+class TestSupersededSegments:
+    def test_are_deleted_a_minute_later_by_a_later_write(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 1_000_000_000
+        monkeypatch.setattr(store, "_now_us", lambda: now)
+        archive.write(CODE, M1, batch(minutes(100, 800), 1))
+        old = segment_files(archive)
+        archive.write(CODE, M1, batch(minutes(0, 800, 2.0), 2))
+        now += 59_000_000
+        archive.write(CODE, M1, batch(minutes(800, 801), 3))
+        assert set(old) <= set(segment_files(archive))
+        now += 2_000_000
+        archive.write(CODE, M1, batch(minutes(801, 802), 4))
+        assert not set(old) & set(segment_files(archive))
+        record = archive.held(CODE, M1)
+        assert record is not None
+        assert record.superseded == ()
+        assert len(segment_files(archive)) == len(record.segments)
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 800, 2.0) | minutes(800, 802)
+
+    def test_a_reader_that_holds_the_old_record_reads_it_again(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 800), 1))
+        stale = archive.held(CODE, M1)
+        archive.write(CODE, M1, batch(minutes(0, 800, 2.0), 2))
+        assert stale is not None
+        for path in segment_files(archive):
+            if any(path.stem in segment.key.replace(":", "_") for segment in stale.segments):
+                path.unlink()
+        reader = again(archive)
+        stale_once = iter([stale])
+        fresh: Callable[[Any], Any] = getattr(reader, "_record")  # noqa: B009  # the seam a race would use
+        monkeypatch.setattr(reader, "_record", lambda group: next(stale_once, None) or fresh(group))
+        assert rows_of(reader.read(CODE, M1, *EVER)) == minutes(0, 800, 2.0)
+
+    def test_a_mapped_table_outlives_its_segment(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 800), 1))
+        held = archive.read(CODE, M1, *EVER)
+        for path in segment_files(archive):
+            path.unlink()
+        assert rows_of(held) == minutes(0, 800)
+
+
+class TestWhoseArchive:
+    def test_it_is_nobody_elses(self, archive: Archive) -> None:
+        assert stat.S_IMODE(archive.directory.stat().st_mode) == 0o700
+
+    def test_another_origins_is_refused(self, archive: Archive) -> None:
+        archive.close()
+        archive.directory.rename(archive.directory.parent / "http-localhost-8000")
+        with pytest.raises(StoreError, match=r"prices of 'alltick', not of 'http-localhost-8000'"):
+            Archive.open(archive.directory.parent, "http-localhost-8000")
+
+    @pytest.mark.parametrize("origin", ["", "../x", "a/b", ".", "a b"])
+    def test_an_origin_is_one_directory(self, tmp_path: Path, origin: str) -> None:
+        with pytest.raises(StoreError, match="origin="):
+            Archive.open(tmp_path, origin)
+
+    def test_a_directory_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StoreError, match=r"file/alltick cannot be used: .*ALLTICK_CACHE_DIR"):
+            Archive.open(tmp_path / "file", "alltick")
+
+    def test_an_index_that_is_no_database_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "alltick").mkdir()
+        (tmp_path / "alltick" / "cache.db").write_bytes(b"no database at all" * 1000)
+        with pytest.raises(StoreError, match="not a database"):
+            Archive.open(tmp_path, "alltick")
+
+    def test_a_newer_archive_is_refused(self, archive: Archive) -> None:
+        open_index(archive.directory).set(
+            "archive", msgspec.msgpack.encode({"schema": SCHEMA + 1, "origin": "alltick"})
+        )
+        with pytest.raises(StoreError, match=f"schema version {SCHEMA + 1}"):
+            again(archive)
+
+
+class Trap:
+    """Unpickling this would show."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (os.environ["TRAP"],)
+
+
+class TestDamage:
+    @pytest.fixture
+    def filled(self, archive: Archive) -> Archive:
+        archive.write(CODE, M1, batch(minutes(0, 1000)))
+        return archive
+
+    def index_key(self, archive: Archive) -> str:
+        (key,) = open_index(archive.directory).keys_of("index:")
+        return key
+
+    @pytest.mark.parametrize("where", ["inline", "file"])
+    def test_a_pickle_of_someone_else_is_named_and_not_loaded(
+        self, filled: Archive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
+    ) -> None:
+        monkeypatch.setenv("TRAP", str(tmp_path / "sprung"))
+        payload, key = pickle.dumps(Trap()), self.index_key(filled)
+        foreign = (4, None, payload) if where == "inline" else (4, "segments/trap", None)
+        (filled.directory / "segments" / "trap").write_bytes(payload)
+        with sqlite3.connect(filled.directory / "cache.db") as index:
+            index.execute("UPDATE Cache SET mode = ?, filename = ?, value = ? WHERE key = ?", (*foreign, key))
+        index.close()
+        for attempt in (lambda: filled.read(CODE, M1, *EVER), lambda: filled.write(CODE, M1, batch(minutes(0, 1), 9))):
+            with pytest.raises(StoreError, match=f"{key}.*pickle"):
+                attempt()
+        assert not (tmp_path / "sprung").exists()
+
+    @pytest.mark.parametrize(("key", "value"), [("k", {"a": 1}), ("k", 1), ("k", "text"), (("a", 1), b""), (1, b"")])
+    def test_nothing_but_bytes_under_str_is_written(self, filled: Archive, key: Any, value: Any) -> None:
+        index = open_index(filled.directory)
+        with pytest.raises(StoreError, match="archive"):
+            index.set(key, value)
+
+    def test_a_value_outside_the_segments_is_not_read(self, filled: Archive, tmp_path: Path) -> None:
+        with sqlite3.connect(filled.directory / "cache.db") as index:
+            index.execute("UPDATE Cache SET filename = '../../x' WHERE key LIKE 'seg:%'")
+        index.close()
+        with pytest.raises(StoreError, match="outside"):
+            again(filled).read(CODE, M1, *EVER)
+
+    @pytest.mark.parametrize("damage", ["flipped", "cut", "shifted", "missing", "empty", "another"])
+    def test_a_damaged_segment_is_named_with_its_group(self, filled: Archive, damage: str) -> None:
+        other, path = segment_files(filled)
+        value = bytearray(path.read_bytes())
+        match damage:
+            case "flipped":
+                value[len(value) // 2] ^= 1
+            case "cut":
+                del value[-100:]
+            case "shifted":
+                del value[:8]
+                value += bytes(8)
+            case "empty":
+                value.clear()
+            case "another":
+                value[:] = other.read_bytes()
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(value)
+        (named,) = [segment.key for segment in filled.held(CODE, M1).segments if segment.block == "2026-02"]  # type: ignore[union-attr]
+        with pytest.raises(StoreError, match=f"EURUSD 1m cannot be read: segment '{named}'"):
+            again(filled).read(CODE, M1, *EVER)
+
+    def test_a_segment_cut_after_it_was_mapped_is_named_not_touched(self, filled: Archive) -> None:
+        filled.read(CODE, M1, *EVER)
+        path = segment_files(filled)[1]
+        os.truncate(path, 100)
+        with pytest.raises(StoreError, match="100 bytes instead of"):
+            filled.read(CODE, M1, *EVER)
+
+    def test_bars_of_whole_segments_are_still_served(self, filled: Archive) -> None:
+        segment_files(filled)[1].unlink()
+        held = again(filled).read(CODE, M1, START, START + 30 * MINUTE)
+        assert rows_of(held) == minutes(0, 30)
+
+    def test_an_index_row_from_the_future_is_refused(self, filled: Archive) -> None:
+        key = self.index_key(filled)
+        open_index(filled.directory).set(key, msgspec.msgpack.encode({"schema": SCHEMA + 1, "anything": [1]}))
+        with pytest.raises(StoreError, match=f"{key}.*schema version {SCHEMA + 1}.*upgrade"):
+            filled.read(CODE, M1, *EVER)
+        with pytest.raises(StoreError, match="upgrade"):
+            filled.write(CODE, M1, batch(minutes(0, 1), 9))
+
+    @pytest.mark.parametrize("row", [b"", b"\xc1", msgspec.msgpack.encode({"schema": SCHEMA}), b"\x00"])
+    def test_an_index_row_that_makes_no_sense_is_named(self, filled: Archive, row: bytes) -> None:
+        key = self.index_key(filled)
+        open_index(filled.directory).set(key, row)
+        with pytest.raises(StoreError, match=key):
+            filled.read(CODE, M1, *EVER)
+
+
+WRITER = """
+import random, sys
+from pathlib import Path
+from alltick_frames.periods import Period
+from alltick_frames.store import Archive
+from tests.archives import batch, minutes
+directory, seed, count, size = sys.argv[1], *map(int, sys.argv[2:])
+archive = Archive.open(Path(directory), "alltick")
+print("open", flush=True)
+order = list(range(seed * count, seed * count + count))
+random.Random(seed).shuffle(order)
+for page in order:
+    archive.write("EURUSD", Period.MINUTE_1, batch(minutes(page * size, page * size + size), 1 + page))
+    print(page, flush=True)
+"""
+
+
+class TestProcesses:
+    def test_four_that_write_one_group_lose_nothing(self, archive: Archive) -> None:
+        writers = [in_process(WRITER, archive.directory.parent, seed, 50, 40) for seed in range(4)]
+        for writer in writers:
+            printed, _ = writer.communicate(timeout=100)
+            assert (writer.returncode, len(printed.split())) == (0, 51)
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 4 * 50 * 40)
+
+    def test_one_killed_at_any_instant_loses_nothing_it_was_told_is_durable(self, archive: Archive) -> None:
+        chance, size = random.Random(1), 300
+        returned: set[int] = set()
+        for number in range(10):
+            writer = in_process(WRITER, archive.directory.parent, number, 1000, size)
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "open\n"
+            time.sleep(chance.uniform(0, 0.4))
+            writer.send_signal(signal.SIGKILL)
+            returned |= {int(page) for page in writer.communicate(timeout=20)[0].split()}
+            held = rows_of(again(archive).read(CODE, M1, *EVER))
+            pages = {(stamp - START) // MINUTE // size for stamp in held}
+            assert returned <= pages
+            # A batch is there whole or not at all, and at most one per killed writer was not yet reported.
+            assert held == {
+                stamp: row for page in pages for stamp, row in minutes(page * size, page * size + size).items()
+            }
+            assert len(pages - returned) <= number + 1
+
+    def test_a_forked_child_reads_and_writes_on(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 1000)))
+        archive.read(CODE, M1, *EVER)
+        source = """
+import os, sys
+from pathlib import Path
+from alltick_frames.periods import Period
+from alltick_frames.store import Archive
+from tests.archives import EVER, batch, minutes, rows_of
+archive = Archive.open(Path(sys.argv[1]), "alltick")
+assert rows_of(archive.read("EURUSD", Period.MINUTE_1, *EVER)) == minutes(0, 1000)
+child = os.fork()
+if not child:
+    archive.write("EURUSD", Period.MINUTE_1, batch(minutes(1000, 2000), 2))
+    held = rows_of(archive.read("EURUSD", Period.MINUTE_1, *EVER))
+    os._exit(not held.items() >= minutes(0, 2000).items())
+archive.write("EURUSD", Period.MINUTE_1, batch(minutes(2000, 3000), 2))
+assert os.waitpid(child, 0)[1] == 0
+assert rows_of(archive.read("EURUSD", Period.MINUTE_1, *EVER)) == minutes(0, 3000)
+"""
+        forker = in_process(source, archive.directory.parent)
+        forker.communicate(timeout=60)
+        assert forker.returncode == 0
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 3000)
+
+    def test_children_forked_while_threads_write_do_not_hang(self, archive: Archive) -> None:
+        source = """
+import os, sys, threading, warnings
+from pathlib import Path
+from alltick_frames.periods import Period
+from alltick_frames.store import Archive
+from tests.archives import EVER, batch, minutes, rows_of
+warnings.simplefilter("ignore", DeprecationWarning)
+archive = Archive.open(Path(sys.argv[1]), "alltick")
+# pyarrow imports more as it is first used, and a fork amid another thread's import hangs whoever does it.
+archive.write("EURUSD", Period.MINUTE_1, batch(minutes(-600, 0), 1))
+archive.read("EURUSD", Period.MINUTE_1, *EVER)
+done = threading.Event()
+def work(seed):
+    for page in range(400):
+        if done.is_set():
+            return
+        archive.write("EURUSD", Period.MINUTE_1, batch(minutes(page * 40, page * 40 + 40), 1))
+        archive.read("EURUSD", Period.MINUTE_1, *EVER)
+threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2)]
+for thread in threads: thread.start()
+for number in range(20):
+    child = os.fork()
+    if not child:
+        archive.write("GBPUSD", Period.MINUTE_1, batch(minutes(number * 40, number * 40 + 40), 1))
+        archive.read("EURUSD", Period.MINUTE_1, *EVER)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+done.set()
+for thread in threads: thread.join()
+"""
+        forker = in_process(source, archive.directory.parent)
+        forker.communicate(timeout=60)
+        assert forker.returncode == 0
+        assert rows_of(archive.read("GBPUSD", M1, *EVER)) == minutes(0, 800)
+
+    def test_threads_that_write_one_group_lose_nothing(self, archive: Archive) -> None:
+        def write(number: int) -> None:
+            for page in range(number * 20, number * 20 + 20):
+                archive.write(CODE, M1, batch(minutes(page * 40, page * 40 + 40)))
+            archive.close()
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 4 * 20 * 40)
+
+    def test_two_thousand_segments_are_read_with_256_descriptors(self, archive: Archive) -> None:
+        month = 31 * DAY
+        rows = {number * month + 10 * DAY - 1000 * month: (float(number), None) for number in range(2000)}
+        archive.write(CODE, M1, batch(rows))
+        record = archive.held(CODE, M1)
+        assert record is not None
+        assert len(record.segments) > 1900
+        source = """
+import sys
+from pathlib import Path
+from alltick_frames.periods import Period
+from alltick_frames.store import Archive
+from tests.archives import EVER
+print(Archive.open(Path(sys.argv[1]), "alltick").read("EURUSD", Period.MINUTE_1, *EVER).bars.num_rows)
+"""
+
+        def limited() -> None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+
+        reader = in_process(source, archive.directory.parent, preexec_fn=limited)
+        assert reader.communicate(timeout=60)[0] == "2000\n"
