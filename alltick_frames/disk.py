@@ -16,13 +16,13 @@ from urllib.parse import quote
 from diskcache import Cache, Disk, Timeout
 
 from alltick_frames.errors import StoreError
+from alltick_frames.records import SEGMENT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SEGMENT_PREFIX", "BytesDisk", "Index", "open_index", "reported"]
+__all__ = ["BytesDisk", "Index", "open_index", "reported"]
 
-SEGMENT_PREFIX = "seg:"
 _SEGMENT_DIRECTORY = "segments"
 # diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
 _INLINE, _FILE = 1, 2
@@ -120,7 +120,10 @@ def open_index(directory: Path) -> Index:
     with reported(directory):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.chmod(0o700)
-        (directory / _SEGMENT_DIRECTORY).mkdir(exist_ok=True, mode=0o700)
+        if not (directory / _SEGMENT_DIRECTORY).exists():
+            (directory / _SEGMENT_DIRECTORY).mkdir(exist_ok=True, mode=0o700)
+            _sync_directory(directory)
+            _sync_directory(directory.parent)
         return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
 
 
@@ -155,10 +158,14 @@ def _named(key: str) -> Iterator[None]:
 
 def _write_new(path: Path, value: bytes) -> None:
     # 'xb': a value file is never written twice.
-    with path.open("xb") as file:
-        file.write(value)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("xb") as file:
+            file.write(value)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     _sync_directory(path.parent)
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INDEX_PREFIX",
     "SCHEMA",
+    "SEGMENT_PREFIX",
     "TAIL_ROWS",
     "Batch",
     "Change",
@@ -53,7 +54,8 @@ __all__ = [
 ]
 
 SCHEMA = 1
-INDEX_PREFIX = "index:"
+# Keys of the archive: the latter's values are files.
+INDEX_PREFIX, SEGMENT_PREFIX = "index:", "seg:"
 # Recent bars are kept in the index until there are more than these: a page of 500 and some.
 TAIL_ROWS = 512
 # Runs of one block; beyond it the block is written as one.
@@ -194,6 +196,11 @@ class Group:
         """Where its record is."""
         return f"{INDEX_PREFIX}{self.family}:{self.period.value}:{self.code}"
 
+    @property
+    def segment_prefix(self) -> str:
+        """How the keys of its segments begin."""
+        return f"{SEGMENT_PREFIX}{self.family}:{self.code}:{self.period.value}:"
+
     def empty(self) -> Record:
         """Give the record of a group of which nothing is held."""
         return Record(SCHEMA, 0, self.family, self.code, self.period.value)
@@ -305,7 +312,6 @@ def _change_block(
     touched = held[len(left) : len(held) - len(right)]
     merged = concat([load(segment) for segment in touched]).merge(new)
     if not merged.changed:
-        # Confirmed later than asked before: an answer asked for in between must not win any more.
         confirmed = [msgspec.structs.replace(run, asked_at=max(run.asked_at, asked_at)) for run in touched]
         return [*left, *confirmed, *right], [], ()
     run = merged.bars

@@ -152,15 +152,19 @@ class Bars:
         replaced = restated | (later & (self.keys_us[in_held] != new.keys_us[in_new]))
         wanted = ~both
         wanted[in_new[replaced]] = True
+        # A bar that comes again unchanged counts as asked for again: an answer in between must not win any more.
+        asked_us = np.array(self.asked_us)
+        asked_us[in_held] = np.maximum(asked_us[in_held], new.asked_us[in_new])
+        confirmed = replace(self, asked_us=asked_us)
         if not wanted.any():
-            return Merged(self, (), changed=False)
+            return Merged(confirmed, (), changed=False)
         kept = np.ones(len(self), dtype=np.bool_)
         kept[in_held[replaced]] = False
         restatements = [
             Restatement(int(new.stamps_us[j]), self._values(i), new._values(j), int(new.asked_us[j]))
             for i, j in zip(in_held[restated].tolist(), in_new[restated].tolist(), strict=True)
         ]
-        return Merged(_interleave(self, kept, new, wanted), tuple(restatements), changed=True)
+        return Merged(_interleave(confirmed, kept, new, wanted), tuple(restatements), changed=True)
 
     def _differs(self, rows: NDArray[np.int64], other: Bars, other_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Compare rows pairwise: null equals null, and a string that float64 cannot hold counts."""
@@ -183,7 +187,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The bars after a merge, and which held ones it restated; unless *changed*, the held bars themselves."""
+    """The bars after a merge, and which held ones it restated; *changed* tells whether their values differ."""
 
     bars: Bars
     restatements: tuple[Restatement, ...]

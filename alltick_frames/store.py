@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from alltick_frames import schemas
-from alltick_frames.disk import SEGMENT_PREFIX, Index, open_index, reported
+from alltick_frames.disk import Index, open_index, reported
 from alltick_frames.errors import StoreError
 from alltick_frames.periods import Period
 from alltick_frames.records import INDEX_PREFIX, SCHEMA, Batch, Group, HistoryStart, Record, Segment, Spans, change
@@ -100,6 +100,7 @@ class Archive:
         self._lock = threading.RLock()
         self._opened: OrderedDict[str, _Opened] = OrderedDict()
         self._verified: set[str] = set()
+        self._seen: dict[str, int] = {}
         _archives.add(self)
 
     @classmethod
@@ -204,7 +205,7 @@ class Archive:
         value = encode(bars, identity, by_date=group.period.by_date)
         # Two writers may be at the same version: each has names of its own.
         token = f"{identity.version}-{os.urandom(6).hex()}"
-        key = f"{SEGMENT_PREFIX}{group.family}:{group.code}:{group.period.value}:{block}:{token}"
+        key = f"{group.segment_prefix}{block}:{token}"
         with self._using() as index:
             index.set(key, value)
         return Segment(
@@ -235,7 +236,6 @@ class Archive:
         for key in keys:
             with self._using() as index:
                 index.delete(key)
-                self._opened.pop(key, None)
 
     def _record(self, group: Group) -> Record | None:
         with self._using() as index:
@@ -248,13 +248,25 @@ class Archive:
         for pause_s in _PAUSES_S:
             time.sleep(pause_s)
             try:
-                return act(self._record(group) or group.empty())
+                record = self._record(group) or group.empty()
+                self._forget_superseded(group, record)
+                return act(record)
             except UnreadableError as error:
                 why = str(error)
         raise StoreError(
             f"the archive's bars of {group.code} {group.period.value} cannot be read: {why}; nothing of the group is "
             f"served. Restore the file from a copy of {self.directory}"
         )
+
+    def _forget_superseded(self, group: Group, record: Record) -> None:
+        """Let go of mappings that the record lists no more: a mapped file keeps its disk space when deleted."""
+        with self._lock:
+            if self._seen.get(group.index_key) == record.version:
+                return
+            self._seen[group.index_key] = record.version
+            listed = {segment.key for segment in record.segments}
+            for key in [key for key in self._opened if key.startswith(group.segment_prefix) and key not in listed]:
+                del self._opened[key]
 
     def _load(self, group: Group, segment: Segment) -> Bars:
         try:

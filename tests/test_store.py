@@ -423,6 +423,60 @@ class TestProcesses:
             }
             assert len(pages - returned) <= number + 1
 
+    @pytest.mark.parametrize("rows", [3, 900], ids=["tail", "segments"])
+    def test_one_killed_at_any_line_has_written_all_or_nothing(self, archive: Archive, rows: int) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 600), 1))
+        source = """
+import os, signal, sys
+from pathlib import Path
+from alltick_frames.periods import Period
+from alltick_frames.store import Archive
+from tests.archives import EVER, batch, minutes, rows_of
+
+def killing(line):
+    def trace(frame, event, _):
+        nonlocal line
+        if "alltick_frames" not in frame.f_code.co_filename and "diskcache" not in frame.f_code.co_filename:
+            return None
+        line -= event == "line"
+        if not line:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    return trace
+
+directory, rows, seed = Path(sys.argv[1]), int(sys.argv[2]), minutes(0, 600)
+archive = Archive.open(directory, "alltick")
+archive.read("EURUSD", Period.MINUTE_1, *EVER)
+line, left, kills = 1, 600, []
+while True:
+    # Restates a held bar, too: half a write would show in either place.
+    page = minutes(left, left + rows) | {min(seed): (1000.0 + line, None)}
+    child = os.fork()
+    if not child:
+        sys.settrace(killing(line))
+        archive.write("EURUSD", Period.MINUTE_1, batch(page, line + 1))
+        sys.settrace(None)
+        os._exit(0)
+    killed = os.waitpid(child, 0)[1] != 0
+    held = rows_of(archive.read("EURUSD", Period.MINUTE_1, *EVER))
+    assert held == seed or held == seed | page, line
+    assert killed or held == seed | page
+    kills.append(len(held) - len(seed))
+    if held != seed:
+        seed, left = held, left + rows
+    if not killed:
+        break
+    line += 3 if rows < 10 else 7
+print(len(kills), sum(map(bool, kills)))
+"""
+        victim = in_process(source, archive.directory.parent, rows)
+        printed, _ = victim.communicate(timeout=200)
+        assert victim.returncode == 0
+        tried, whole = map(int, printed.split())
+        assert tried > 20
+        # Some were killed before the commit, some after.
+        assert 1 < whole < tried
+
     def test_a_forked_child_reads_and_writes_on(self, archive: Archive) -> None:
         archive.write(CODE, M1, batch(minutes(0, 1000)))
         archive.read(CODE, M1, *EVER)
