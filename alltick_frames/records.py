@@ -277,7 +277,7 @@ def change(group: Group, record: Record, batch: Batch, load: Callable[[Segment],
     restatements = [*tail.restatements]
     if len(tail.bars) > TAIL_ROWS:
         # Both parts are disjoint and in order: the tail begins after every segment ends.
-        older, tail = concat([older, tail.bars]), Merged(Bars.none(), (), changed=True)
+        older, tail = concat([older, tail.bars]), Merged(Bars.none(), tail.bars)
     segments: list[Segment] = []
     runs: list[tuple[str, Bars]] = []
     by_block = dict(blocks(older, group.period))
@@ -306,15 +306,22 @@ def _change_block(
     held: Sequence[Segment], new: Bars, load: Callable[[Segment], Bars]
 ) -> tuple[list[Segment], list[Bars], Sequence[Restatement]]:
     """Give the segments of a block that stay, the run to be written, and what it restates."""
-    first, last, asked_at = int(new.stamps_us[0]), int(new.stamps_us[-1]), int(new.asked_us.max())
-    left = [segment for segment in held if segment.last_stamp < first]
-    right = [segment for segment in held if segment.first_stamp > last]
-    touched = held[len(left) : len(held) - len(right)]
+    left, touched, right = _around(held, new)
     merged = concat([load(segment) for segment in touched]).merge(new)
-    if not merged.changed:
-        confirmed = [msgspec.structs.replace(run, asked_at=max(run.asked_at, asked_at)) for run in touched]
-        return [*left, *confirmed, *right], [], ()
-    run = merged.bars
+    run, asked_at = merged.bars, int(new.asked_us.max())
+    if len(merged.fresh) < len(new):
+        # A page repeats a bar of the run beside it, and that alone must not rewrite the run: what is already held
+        # only counts as asked for again.
+        confirmed = {
+            segment.key: msgspec.structs.replace(segment, asked_at=max(segment.asked_at, asked_at))
+            for segment in touched
+        }
+        left, touched, right = _around(held, merged.fresh)
+        run = concat([load(segment) for segment in touched]).merge(merged.fresh).bars
+        run = with_asked(run, max(asked_at, int(run.asked_us.max()))) if touched else run
+        left, right = ([confirmed.get(segment.key, segment) for segment in side] for side in (left, right))
+    if not len(merged.fresh):
+        return left, [], ()
     crowded = len(left) + len(right) >= _MOST_RUNS
     # Neighbours join when the new run is no smaller: each bar is rewritten log2(block ÷ page) times, whichever
     # way a walk goes.
@@ -325,12 +332,22 @@ def _change_block(
     return [*left, *right], [run], merged.restatements
 
 
+def _around(held: Sequence[Segment], new: Bars) -> tuple[list[Segment], list[Segment], list[Segment]]:
+    """Part the runs of a block into those before, within and after the span of *new*; all are before nothing."""
+    if not len(new):
+        return list(held), [], []
+    first, last = int(new.stamps_us[0]), int(new.stamps_us[-1])
+    left = [segment for segment in held if segment.last_stamp < first]
+    right = [segment for segment in held if segment.first_stamp > last]
+    return left, list(held[len(left) : len(held) - len(right)]), right
+
+
 def _tail(group: Group, record: Record, tail: Merged, coverage: Spans, asked_at: int) -> dict[str, Any]:
     """Give the tail's fields; *asked_at* is when the batch's part of it was asked for, 0 if it has none."""
     if not len(tail.bars):
         return {"tail": b"", "tail_rows": 0, "tail_asked_at": 0}
     fields: dict[str, Any] = {"tail_asked_at": max(record.tail_asked_at, asked_at)}
-    if tail.changed:
+    if len(tail.fresh):
         identity = group.identity("tail", record.version + 1, tail.bars, coverage)
         fields["tail"] = encode(tail.bars, identity, by_date=group.period.by_date)
         fields["tail_rows"] = len(tail.bars)

@@ -119,14 +119,9 @@ class Bars:
     def __getitem__(self, rows: slice) -> Bars:
         start, stop, _ = rows.indices(len(self))
         stamps_us = self.stamps_us[rows]
-        within = set(stamps_us.tolist()) if self.exact else set()
-        return Bars(
-            self.table.slice(start, max(0, stop - start)),
-            stamps_us,
-            self.keys_us[rows],
-            self.asked_us[rows],
-            {place: value for place, value in self.exact.items() if place[0] in within},
-        )
+        exact = self.exact and _exact_of(self.exact, stamps_us)
+        table = self.table.slice(start, max(0, stop - start))
+        return Bars(table, stamps_us, self.keys_us[rows], self.asked_us[rows], exact)
 
     def within(self, start_us: int, end_us: int) -> Bars:
         """Take the bars whose key lies in `[start_us, end_us)`; a slice wherever they follow one another."""
@@ -137,8 +132,13 @@ class Bars:
         rows = np.flatnonzero((self.keys_us >= start_us) & (self.keys_us < end_us))
         if not len(rows) or int(rows[-1] - rows[0]) == len(rows) - 1:
             return self[int(rows[0]) : int(rows[-1]) + 1] if len(rows) else self[:0]
-        table = self.table.take(pa.array(rows))
-        return Bars(table, self.stamps_us[rows], self.keys_us[rows], self.asked_us[rows], self.exact)
+        return self.take(rows)
+
+    def take(self, rows: NDArray[np.int64]) -> Bars:
+        """Take the bars in *rows*, which ascend."""
+        stamps_us = self.stamps_us[rows]
+        exact = self.exact and _exact_of(self.exact, stamps_us)
+        return Bars(self.table.take(pa.array(rows)), stamps_us, self.keys_us[rows], self.asked_us[rows], exact)
 
     def merge(self, new: Bars) -> Merged:
         """Add the bars of *new*; of two for one stamp, the one asked for later wins."""
@@ -157,14 +157,15 @@ class Bars:
         asked_us[in_held] = np.maximum(asked_us[in_held], new.asked_us[in_new])
         confirmed = replace(self, asked_us=asked_us)
         if not wanted.any():
-            return Merged(confirmed, (), changed=False)
+            return Merged(confirmed, Bars.none())
         kept = np.ones(len(self), dtype=np.bool_)
         kept[in_held[replaced]] = False
         restatements = [
             Restatement(int(new.stamps_us[j]), self._values(i), new._values(j), int(new.asked_us[j]))
             for i, j in zip(in_held[restated].tolist(), in_new[restated].tolist(), strict=True)
         ]
-        return Merged(_interleave(confirmed, kept, new, wanted), tuple(restatements), changed=True)
+        bars = _interleave(confirmed, kept, new, wanted)
+        return Merged(bars, new if wanted.all() else new.take(np.flatnonzero(wanted)), tuple(restatements))
 
     def _differs(self, rows: NDArray[np.int64], other: Bars, other_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Compare rows pairwise: null equals null, and a string that float64 cannot hold counts."""
@@ -187,11 +188,11 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The bars after a merge, and which held ones it restated; *changed* tells whether their values differ."""
+    """The bars after a merge, those that came in, and what they restated."""
 
     bars: Bars
-    restatements: tuple[Restatement, ...]
-    changed: bool
+    fresh: Bars
+    restatements: tuple[Restatement, ...] = ()
 
 
 def concat(parts: Sequence[Bars]) -> Bars:
@@ -206,6 +207,11 @@ def concat(parts: Sequence[Bars]) -> Bars:
         np.concatenate([part.asked_us for part in parts]),
         {place: value for part in parts for place, value in part.exact.items()},
     )
+
+
+def _exact_of(exact: Mapping[tuple[int, str], str], stamps_us: NDArray[np.int64]) -> dict[tuple[int, str], str]:
+    within = set(stamps_us.tolist())
+    return {place: value for place, value in exact.items() if place[0] in within}
 
 
 def _interleave(held: Bars, kept: NDArray[np.bool_], new: Bars, wanted: NDArray[np.bool_]) -> Bars:
