@@ -7,7 +7,7 @@ not exist.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -44,8 +44,10 @@ __all__ = [
     "TAIL_ROWS",
     "Batch",
     "Change",
+    "Checked",
     "Group",
     "HistoryStart",
+    "Hole",
     "Record",
     "Segment",
     "Spans",
@@ -62,14 +64,43 @@ TAIL_ROWS = 512
 _MOST_RUNS = 16
 
 Spans = tuple[tuple[int, int], ...]
+S = TypeVar("S", "Checked", "Hole")
 
 
 class HistoryStart(msgspec.Struct, frozen=True):
-    """Where the vendor's history begins for a plan: the key of the first bar, None if there is none at all."""
+    """Where the vendor's history begins for a plan.
+
+    Attributes
+    ----------
+    key_us
+        The key of the first bar; None if there is none at all.
+    reason
+        `beyond_plan` or `beyond_reach`, as a `Missing` has it; empty if the product is no older.
+    """
 
     key_us: int | None
     plan: str
     asked_at_us: int
+    reason: str = ""
+    detail: str = ""
+
+
+class Checked(msgspec.Struct, frozen=True, array_like=True):
+    """Keys from *start* to *end* of which the vendor had no bar at *at*: no proof, a late one may appear."""
+
+    start: int
+    end: int
+    at: int
+
+
+class Hole(msgspec.Struct, frozen=True, array_like=True):
+    """Keys from *start* to *end* of which the vendor cannot give the bars, and why, as a `Missing` has it."""
+
+    start: int
+    end: int
+    at: int
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,8 +119,10 @@ class Batch:
         When the request was sent: of two values for a bar, the one asked for later wins.
     exact
         (row, column, string) of the values that float64 cannot hold.
-    checked_at_us
-        Up to when the vendor was seen to have nothing newer.
+    checked
+        What was seen to be empty and is not proven to be.
+    holes
+        What cannot be had.
     """
 
     bars: pa.Table
@@ -97,7 +130,8 @@ class Batch:
     proven: Spans
     asked_at_us: int
     exact: tuple[tuple[int, str, str], ...] = ()
-    checked_at_us: int | None = None
+    checked: tuple[Checked, ...] = ()
+    holes: tuple[Hole, ...] = ()
     history_start: HistoryStart | None = None
 
     def __post_init__(self) -> None:
@@ -146,7 +180,8 @@ class Record(msgspec.Struct, frozen=True):
     tail: bytes = b""
     tail_rows: int = 0
     tail_asked_at: int = 0
-    checked_at_us: int | None = None
+    checked: tuple[Checked, ...] = ()
+    holes: tuple[Hole, ...] = ()
     history_start: HistoryStart | None = None
     restatements: tuple[Restatement, ...] = ()
     superseded: tuple[Superseded, ...] = ()
@@ -295,7 +330,8 @@ def change(group: Group, record: Record, batch: Batch, load: Callable[[Segment],
         coverage=coverage,
         segments=tuple(segments),
         **_tail(group, record, tail, coverage, batch.asked_at_us if len(newer) else 0),
-        checked_at_us=_latest(record.checked_at_us, batch.checked_at_us),
+        checked=_latest((*record.checked, *batch.checked), coverage),
+        holes=_latest((*record.holes, *batch.holes), coverage),
         history_start=_later_start(record.history_start, batch.history_start),
         restatements=(*record.restatements, *restatements),
     )
@@ -354,8 +390,29 @@ def _tail(group: Group, record: Record, tail: Merged, coverage: Spans, asked_at:
     return fields
 
 
-def _latest(a: int | None, b: int | None) -> int | None:
-    return b if a is None else a if b is None else max(a, b)
+def _latest(stretches: Iterable[S], coverage: Spans) -> tuple[S, ...]:
+    """Keep of each key what was said of it last, and nothing of what is proven."""
+    kept: list[S] = []
+    for newer in sorted(stretches, key=lambda stretch: stretch.at):
+        kept = [piece for older in kept for piece in _cut(older, ((newer.start, newer.end),))]
+        kept.append(newer)
+    pieces = [piece for stretch in kept for piece in _cut(stretch, coverage)]
+    return tuple(sorted(pieces, key=lambda piece: piece.start))
+
+
+def _cut(stretch: S, spans: Spans) -> list[S]:
+    """Give what of *stretch* is outside *spans*, which are disjoint and in order."""
+    pieces: list[S] = []
+    start = stretch.start
+    for a, b in spans:
+        if b <= start or a >= stretch.end:
+            continue
+        if start < a:
+            pieces.append(msgspec.structs.replace(stretch, start=start, end=a))
+        start = b
+    if start < stretch.end:
+        pieces.append(msgspec.structs.replace(stretch, start=start))
+    return pieces
 
 
 def _later_start(held: HistoryStart | None, new: HistoryStart | None) -> HistoryStart | None:

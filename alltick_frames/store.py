@@ -15,7 +15,7 @@ import weakref
 import zlib
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,15 +27,27 @@ from alltick_frames import schemas
 from alltick_frames.disk import Index, open_index, reported
 from alltick_frames.errors import StoreError
 from alltick_frames.periods import Period
-from alltick_frames.records import INDEX_PREFIX, SCHEMA, Batch, Group, HistoryStart, Record, Segment, Spans, change
+from alltick_frames.records import (
+    INDEX_PREFIX,
+    SCHEMA,
+    Batch,
+    Checked,
+    Group,
+    HistoryStart,
+    Hole,
+    Record,
+    Segment,
+    Spans,
+    change,
+)
 from alltick_frames.segments import Bars, UnreadableError, check_ends, decode, encode, with_asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["Archive", "Batch", "Held", "HistoryStart", "Record"]
+__all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Record"]
 
 T = TypeVar("T")
 
@@ -59,13 +71,17 @@ class Held:
         Schema `schemas.BARS`, ascending by stamp; slices of mapped files where they can be.
     coverage
         Half-open spans of keys, of the whole group, for which every bar the vendor had is held.
-    checked_at_us
-        Up to when the vendor was seen to have nothing newer.
+    checked, holes
+        What was seen to be empty and is not proven to be; what cannot be had.
+    exact
+        By (stamp, column) the vendor's string of a value that float64 cannot hold.
     """
 
     bars: pa.Table
     coverage: Spans = ()
-    checked_at_us: int | None = None
+    checked: tuple[Checked, ...] = ()
+    holes: tuple[Hole, ...] = ()
+    exact: Mapping[tuple[int, str], str] = field(default_factory=dict)
     history_start: HistoryStart | None = None
     # By part, joined when asked for: most callers need no keys, and joining costs as much as summing a column.
     keys: tuple[NDArray[np.int64], ...] = ()
@@ -163,7 +179,9 @@ class Archive:
         return Held(
             bars=pa.concat_tables([part.table for part in parts]) if parts else schemas.BARS.empty_table(),
             coverage=record.coverage,
-            checked_at_us=record.checked_at_us,
+            checked=record.checked,
+            holes=record.holes,
+            exact={place: value for part in parts for place, value in part.exact.items()},
             history_start=record.history_start,
             keys=tuple(part.keys_us for part in parts),
         )

@@ -115,7 +115,7 @@ def append_a_day(directory: Path) -> None:
     for minute in range(21 * 1440, 22 * 1440):
         bars, stamps = bars_of(FIRST_US + minute * MINUTE_US, 1)
         at = int(stamps[0])
-        archive.write(*GROUP, Batch(bars, stamps, ((at - MINUTE_US, at + MINUTE_US),), minute, (), at))
+        archive.write(*GROUP, Batch(bars, stamps, ((at - MINUTE_US, at + MINUTE_US),), minute))
     print(counted, written_so_far() - before)
 
 

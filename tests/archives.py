@@ -37,13 +37,12 @@ def batch(
     asked_at_us: int = 1,
     proven: Iterable[tuple[int, int]] | None = None,
     exact: tuple[tuple[int, str, str], ...] = (),
-    checked_at_us: int | None = None,
 ) -> Batch:
     """Make a batch; without *proven* it proves from its first to its last bar."""
     keys = np.array(sorted(rows), dtype=np.int64)
     if proven is None:
         proven = [(int(keys[0]), int(keys[-1]) + 1)] if rows else []
-    return Batch(table(rows), keys, tuple(proven), asked_at_us, exact, checked_at_us)
+    return Batch(table(rows), keys, tuple(proven), asked_at_us, exact)
 
 
 def minutes(first: int, stop: int, price: float = 1.0) -> dict[int, Row]:

@@ -27,7 +27,7 @@ from alltick_frames.disk import open_index
 from alltick_frames.errors import StoreError
 from alltick_frames.periods import Period
 from alltick_frames.records import SCHEMA, TAIL_ROWS
-from alltick_frames.store import Archive, Batch, HistoryStart
+from alltick_frames.store import Archive, Batch, Checked, HistoryStart, Hole
 from tests.archives import DAY, EVER, MINUTE, START, batch, minutes, rows_of, table
 
 if TYPE_CHECKING:
@@ -72,15 +72,34 @@ class TestWhatIsWritten:
     def test_nothing_held_is_an_empty_table_with_the_schema(self, archive: Archive) -> None:
         held = archive.read(CODE, M1, *EVER)
         assert rows_of(held) == {}
-        assert (held.coverage, held.checked_at_us, held.history_start) == ((), None, None)
+        assert (held.coverage, held.checked, held.holes, held.history_start) == ((), (), (), None)
         assert archive.held(CODE, M1) is None
         assert archive.groups() == []
 
     def test_an_empty_batch_still_proves(self, archive: Archive) -> None:
         start = HistoryStart(START, "free", 5)
-        archive.write(CODE, M1, Batch(table({}), np.array([], np.int64), ((10, 20), (20, 30)), 5, (), 40, start))
+        checked, hole = Checked(30, 40, 6), Hole(0, 10, 5, "lost", "no page reaches across")
+        proven = ((10, 20), (20, 30))
+        archive.write(CODE, M1, Batch(table({}), np.array([], np.int64), proven, 5, (), (checked,), (hole,), start))
         held = again(archive).read(CODE, M1, *EVER)
-        assert (held.coverage, held.checked_at_us, held.history_start) == (((10, 30),), 40, start)
+        assert (held.coverage, held.checked, held.holes) == (((10, 30),), (checked,), (hole,))
+        assert held.history_start == start
+
+    def test_of_what_is_missing_the_last_word_counts_and_proof_ends_it(self, archive: Archive) -> None:
+        lost, invalid = Hole(0, 100, 5, "lost", ""), Hole(40, 50, 6, "invalid", "high is below low")
+        for holes, proven in (((invalid,), ()), ((lost,), ()), ((), ((0, 10), (45, 60)))):
+            archive.write(CODE, M1, Batch(table({}), np.array([], np.int64), proven, 7, (), (), holes))
+        assert again(archive).read(CODE, M1, *EVER).holes == (
+            Hole(10, 40, 5, "lost", ""),
+            Hole(40, 45, 6, "invalid", "high is below low"),
+            Hole(60, 100, 5, "lost", ""),
+        )
+
+    def test_what_was_seen_empty_counts_until_it_is_seen_again_or_proven(self, archive: Archive) -> None:
+        for checked, proven in (((Checked(10, 40, 1),), ()), ((Checked(20, 30, 2),), ()), ((), ((0, 15),))):
+            archive.write(CODE, M1, Batch(table({}), np.array([], np.int64), proven, 1, (), checked))
+        expected = (Checked(15, 20, 1), Checked(20, 30, 2), Checked(30, 40, 1))
+        assert again(archive).read(CODE, M1, *EVER).checked == expected
 
     def test_a_span_selects_half_open(self, archive: Archive) -> None:
         rows = minutes(0, 2000)
