@@ -150,6 +150,7 @@ def get_kline(
     frame: FrameKind | None = None,
     forming: Forming = "drop",
     on_incomplete: OnIncomplete | None = None,
+    network: Network | None = None,
     categorical: bool = False,
     progress: Progress = None,
 ) -> Any:
@@ -235,6 +236,7 @@ def get_kline(
         frame=frame,
         forming=forming,
         on_incomplete=on_incomplete,
+        network=network,
         categorical=categorical,
         progress=progress,
     )

@@ -30,12 +30,23 @@ if TYPE_CHECKING:
     from alltick_frames.errors import ApiError
     from alltick_frames.periods import Period
     from alltick_frames.plans import Plan
-    from alltick_frames.ranges import Asked
 
-__all__ = ["Judged", "Stop", "Walk", "absorb", "next_request", "refused", "walk_for"]
+__all__ = [
+    "FULL_PAGE",
+    "ONLY_NEWEST",
+    "Judged",
+    "Stop",
+    "Walk",
+    "absorb",
+    "joined",
+    "next_request",
+    "refused",
+    "walk_for",
+]
 
 # A full page may fall a little short: the forming bar missing, or the newest bar sent twice.
-_FULL_PAGE = PAGE_BARS - 2
+FULL_PAGE = PAGE_BARS - 2
+ONLY_NEWEST = f"only the newest {PAGE_BARS} bars of a stock can be asked for"
 # How far past the oldest bar the second attempt at a repetition reaches: further than any rounding of the end
 # seen or imagined for short bars, and still well inside a page.
 _WIDE_OVERLAP = 120
@@ -60,8 +71,11 @@ class Walk:
 
     Attributes
     ----------
-    span, reached
-        In keys: instants, or trading dates for 1d and longer. Everything in `[reached, span.end)` is proven.
+    span, reached, proven_until
+        In keys: instants, or trading dates for 1d and longer. `[reached, proven_until)` is proven but for what is
+        `missing`; from there to the span's end nothing was to be seen.
+    asked_at
+        When the first request was sent, by our clock.
     from_newest
         The first page is the newest one, because the span has no end or the code takes no end time.
     wanted, closed_bars
@@ -86,6 +100,8 @@ class Walk:
     doubts: int = 0
     missing: tuple[Missing, ...] = ()
     stop: Stop | None = None
+    proven_until: datetime | None = None
+    asked_at: datetime | None = None
 
     @property
     def started(self) -> bool:
@@ -100,6 +116,7 @@ class Judged:
     page: Page
     keys_us: NDArray[np.int64]
     closed: NDArray[np.bool_]
+    asked_at: datetime
     oldest: datetime | None = field(init=False)
     newest: datetime | None = field(init=False)
 
@@ -109,23 +126,27 @@ class Judged:
         object.__setattr__(self, "newest", finality.instant(int(self.keys_us[-1])) if has_bars else None)
 
     @classmethod
-    def of(cls, page: Page, walk: Walk, server_now: datetime) -> Judged:
-        """Judge *page*, an answer to a request of *walk*."""
+    def of(cls, page: Page, walk: Walk, server_now: datetime, asked_at: datetime) -> Judged:
+        """Judge *page*, an answer to a request of *walk* that was sent at *asked_at* by our clock."""
         keys_us = finality.keys(page.stamps_us, walk.code, walk.period)
-        return cls(page, keys_us, finality.closed(page.stamps_us, walk.code, walk.period, server_now))
+        return cls(page, keys_us, finality.closed(page.stamps_us, walk.code, walk.period, server_now), asked_at)
 
 
-def walk_for(code: str, period: Period, asked: Asked, span: Span) -> Walk:
-    """Begin the walk that fills *span* of *code*."""
-    from_newest = span.end == asked.span.end and asked.open_end
+def walk_for(code: str, period: Period, span: Span, *, open_end: bool, wanted: int | None = None) -> Walk:
+    """Begin the walk that fills *span* of *code*; with *open_end* up to the newest bar."""
     return Walk(
         code=code,
         period=period,
         span=span,
-        from_newest=from_newest or not family_of(code).pageable,
-        wanted=asked.count,
+        from_newest=open_end or not family_of(code).pageable,
+        wanted=wanted,
         stop=None if span else Stop.COVERED,
     )
+
+
+def joined(walk: Walk, oldest_stamp: datetime) -> Walk:
+    """Let *walk* go on from what is held from its end on, whose first bar has *oldest_stamp*."""
+    return dataclasses.replace(walk, reached=walk.span.end, oldest_stamp=oldest_stamp, proven_until=walk.span.end)
 
 
 def next_request(walk: Walk) -> KlineRequest | None:
@@ -151,23 +172,23 @@ def _end(walk: Walk) -> datetime | None:
 
 def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk:
     """Say where *walk* stands after the answer *judged*."""
-    walk = _note_bad_rows(walk, judged)
+    walk = dataclasses.replace(_note_bad_rows(walk, judged), asked_at=walk.asked_at or judged.asked_at)
     if not family_of(walk.code).pageable:
-        return _absorb_only_page(walk, judged)
+        return _absorb_only_page(walk, judged, server_now)
     if judged.oldest is None:
         return _nothing_older(walk, judged, plan, server_now)
     if walk.oldest_stamp is None:
-        return _ask_wider(walk) if _falls_short(walk, judged) else _advance(walk, judged)
+        return _ask_wider(walk) if _falls_short(walk, judged) else _advance(walk, judged, server_now)
     goes_back = _stamp(judged, 0) < walk.oldest_stamp
     if not goes_back and _ignores_end(walk, judged):
         return _give_up(walk, "not_pageable", "the server ignores the end time")
     if not goes_back:
         return _nothing_older(walk, judged, plan, server_now)
     if finality.microseconds(walk.oldest_stamp) in judged.page.stamps_us:
-        return _advance(walk, judged)
+        return _advance(walk, judged, server_now)
     if _overlap(walk) < _WIDE_OVERLAP:
         return _ask_wider(walk)
-    return _advance(_note_hole(walk, judged), judged)
+    return _advance(_note_hole(walk, judged), judged, server_now)
 
 
 def refused(walk: Walk, error: ApiError) -> Walk:
@@ -180,34 +201,49 @@ def refused(walk: Walk, error: ApiError) -> Walk:
     return dataclasses.replace(_give_up(walk, "refused", str(error)), stop=Stop.REFUSED)
 
 
-def _absorb_only_page(walk: Walk, judged: Judged) -> Walk:
+def _absorb_only_page(walk: Walk, judged: Judged, server_now: datetime) -> Walk:
     """Judge the newest page of a stock code: there is no other."""
-    seen = walk if judged.oldest is None else _advance(walk, judged)
+    seen = walk if judged.oldest is None else _advance(walk, judged, server_now)
     if seen.stop is not None:
         return seen
-    if judged.page.received >= _FULL_PAGE:
-        return _give_up(seen, "beyond_reach", f"only the newest {PAGE_BARS} bars of a stock can be asked for")
+    if judged.page.received >= FULL_PAGE:
+        return _give_up(seen, "beyond_reach", ONLY_NEWEST)
     # Fewer than asked for is a listing younger than a page, if a second answer agrees.
     return dataclasses.replace(seen, stop=Stop.HISTORY_START) if walk.doubts else _doubt(walk)
 
 
-def _advance(walk: Walk, judged: Judged) -> Walk:
+def _advance(walk: Walk, judged: Judged, server_now: datetime) -> Walk:
     """Take a page that joins what is held, or is the first."""
     oldest_stamp = _stamp(judged, 0)
     fresh = judged.closed & (judged.page.stamps_us < _microseconds_or_end(walk.oldest_stamp))
-    reached = min(judged.oldest or walk.span.end, walk.span.end)
+    reached = judged.oldest or walk.span.end
     closed_bars = walk.closed_bars + int(np.count_nonzero(fresh))
     enough = walk.wanted is not None and closed_bars >= walk.wanted
     return dataclasses.replace(
         walk,
         reached=reached,
         oldest_stamp=oldest_stamp,
+        proven_until=walk.proven_until or _proven_until(walk, judged, server_now),
         closed_bars=closed_bars,
         # A later end that only the first page asked for is not paid for by all that follow.
         overlap=walk.overlap if walk.started else 1,
         doubts=0,
         stop=Stop.COVERED if enough or reached <= walk.span.start else None,
     )
+
+
+def _proven_until(walk: Walk, judged: Judged, server_now: datetime) -> datetime | None:
+    """Say up to where the first page leaves no doubt.
+
+    After the newest closed bar emptiness is no proof: a bar of the closing auction, or one that an outage held
+    back, may still appear. A day later none will.
+    """
+    closed_keys_us = judged.keys_us[judged.closed]
+    if not len(closed_keys_us):
+        return judged.oldest
+    until = finality.instant(int(finality.slot_ends(closed_keys_us[-1:], walk.period)[0]))
+    settled = not walk.from_newest and walk.span.end + _DAY <= server_now
+    return max(until, walk.span.end) if settled else until
 
 
 def _doubt(walk: Walk) -> Walk:
@@ -244,7 +280,7 @@ def _falls_short(walk: Walk, judged: Judged) -> bool:
 
 
 def _note_hole(walk: Walk, judged: Judged) -> Walk:
-    held_from = walk.reached or walk.span.end
+    held_from = _left_to(walk)
     hole = Span(max(_stamp(judged, -1) + walk.period.nominal, walk.span.start), held_from)
     lost = Missing(walk.code, walk.period, hole, "lost", "no page reaches from one side to the other")
     return dataclasses.replace(walk, missing=(*walk.missing, lost)) if hole else walk
@@ -259,9 +295,14 @@ def _history_starts(walk: Walk, plan: Plan, server_now: datetime) -> Walk:
 
 
 def _give_up(walk: Walk, reason: Reason, detail: str) -> Walk:
-    left = Span(walk.span.start, walk.reached or walk.span.end)
+    left = Span(walk.span.start, _left_to(walk))
     missing = Missing(walk.code, walk.period, left, reason, detail)
     return dataclasses.replace(walk, missing=(*walk.missing, missing), stop=Stop.GIVEN_UP)
+
+
+def _left_to(walk: Walk) -> datetime:
+    """Say up to where the span is not filled yet."""
+    return min(walk.reached or walk.span.end, walk.span.end)
 
 
 def _note_bad_rows(walk: Walk, judged: Judged) -> Walk:

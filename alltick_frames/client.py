@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
@@ -12,7 +13,7 @@ from alltick_frames import kline
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
 from alltick_frames.codes import check_codes
-from alltick_frames.errors import AllTickError, ArgumentError, ClockSkewWarning, ConfigError, PlanWarning
+from alltick_frames.errors import AllTickError, ArgumentError, ClockSkewWarning, ConfigError, PlanWarning, StoreError
 from alltick_frames.fetch import fetch
 from alltick_frames.frames import to_frame
 from alltick_frames.ledger import ledger_for
@@ -20,6 +21,7 @@ from alltick_frames.notices import tell
 from alltick_frames.periods import Period
 from alltick_frames.ranges import parse_range
 from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token, resolve
+from alltick_frames.store import Archive
 from alltick_frames.transport import Transport
 
 if TYPE_CHECKING:
@@ -45,30 +47,12 @@ _FREE_ASSUMED = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Answer:
-    """What was fetched, to be made a frame and spoken of where the caller is: not in the background thread."""
-
-    question: kline.Question
-    harvests: Sequence[Harvest]
-    settings: Settings
-    verdict: kline.Verdict
-
-    def hand_over(self) -> Any:
-        table = kline.to_table(self.question, self.harvests, self.settings, utc_now())
-        frame = to_frame(table, self.question.frame, categorical=self.question.categorical)
-        tell(self.verdict.notices)
-        if self.verdict.failure is not None:
-            self.verdict.failure.frame = frame
-            raise self.verdict.failure
-        return frame
-
-
 class KlineOptions(TypedDict, total=False):
     """The options of `get_kline` that do not change the type of what it returns."""
 
     forming: Forming
     on_incomplete: OnIncomplete | None
+    network: Network | None
     categorical: bool
     progress: Progress
 
@@ -111,10 +95,12 @@ class AsyncClient:
             on_incomplete=on_incomplete,
             limits=limits,
         )
-        self._forget_connections()
+        self._begin()
 
     _transport: Transport | None
     _loop: object
+    _archive: Archive | None
+    _lock: threading.Lock
     _said_free: bool
     _said_skew: bool
 
@@ -131,7 +117,7 @@ class AsyncClient:
     def __setstate__(self, state: Settings) -> None:
         # A pickle never carries the token: where it is opened, the environment gives it.
         self.settings = dataclasses.replace(state, token=resolve().token)
-        self._forget_connections()
+        self._begin()
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,14 +187,18 @@ class AsyncClient:
         frame: FrameKind | None = None,
         forming: Forming = "drop",
         on_incomplete: OnIncomplete | None = None,
+        network: Network | None = None,
         categorical: bool = False,
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
-        question = self._ask(codes, period, range, frame, forming, on_incomplete, categorical)
-        with progress_bars.shown(progress, str(question)) as report:
-            answer = await self._answer(question, report)
-        return answer.hand_over()
+        question = self._ask(codes, period, range, frame, forming, on_incomplete, network, categorical)
+        harvests = self._to_ask(question)
+        failure = None
+        if harvests:
+            with progress_bars.shown(progress, str(question)) as report:
+                failure = await self._fetch(question, harvests, report)
+        return self._hand_over(question, harvests, failure)
 
     def _ask(
         self,
@@ -218,42 +208,72 @@ class AsyncClient:
         frame: FrameKind | None,
         forming: Forming,
         on_incomplete: OnIncomplete | None,
+        network: Network | None,
         categorical: bool,  # noqa: FBT001
     ) -> kline.Question:
-        """Judge what can be judged before the first request."""
+        """Judge what can be judged before anything is read or sent."""
         period = Period.parse(period)
+        now = utc_now()
         question = kline.Question(
             codes=check_codes(codes, period),
             period=period,
-            asked=parse_range(range, period, utc_now()),
+            asked=parse_range(range, period, now),
             forming=_one_of("forming", forming, kline.Forming),
             frame=_one_of("frame", frame or self.settings.frame, FrameKind),
             on_incomplete=_one_of("on_incomplete", on_incomplete or self.settings.on_incomplete, OnIncomplete),
+            network=_one_of("network", network or self.settings.network, Network),
             categorical=categorical,
+            asked_at=now,
         )
-        if self.settings.network == "never":
-            raise ConfigError(
-                "network='never' answers from the archive alone, and this version does not keep one yet; use 'auto'"
+        if question.forming == "keep" and question.network == "never":
+            raise ArgumentError(
+                "forming='keep' with network='never': the archive holds closed bars only; use forming='drop', or "
+                "network='auto'"
             )
-        if self.settings.token is None:
+        return question
+
+    def _to_ask(self, question: kline.Question) -> list[Harvest]:
+        """See what has to be sent, and that it can be."""
+        harvests = kline.to_ask(question, self._archived(), self.settings.plan)
+        if harvests and self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
                 "alltick_frames.configure(token=...); `alltick demo` works without one"
             )
-        if not self.settings.plan_named and not self._said_free:
+        if harvests and not self.settings.plan_named and not self._said_free:
             self._said_free = True
             tell([PlanWarning(_FREE_ASSUMED)])
-        return question
+        return harvests
 
-    async def _answer(self, question: kline.Question, report: Report) -> _Answer:
-        harvests = kline.begin(question)
+    async def _fetch(self, question: kline.Question, harvests: list[Harvest], report: Report) -> AllTickError | None:
+        """Fill *harvests*; give what went wrong, because what came is handed over with it."""
+        asked, plan = harvests, self.settings.plan
+        while asked:
+            try:
+                await fetch(asked, transport=self._connected(), archive=self._archived(), plan=plan, report=report)
+            except AllTickError as error:
+                return error
+            # Of a number of bars, the newest gap was filled; if that was not enough the next one follows.
+            refused = any(harvest.refusal for harvest in asked)
+            more = question.asked.count is not None and not refused and question.forming == "drop"
+            asked = kline.to_ask(question, self._archived(), plan, harvests) if more else []
+            harvests += asked
+        return None
+
+    def _hand_over(self, question: kline.Question, harvests: Sequence[Harvest], failure: AllTickError | None) -> Any:
+        """Make the frame and speak of it where the caller is: not in the background thread."""
+        archive, settings = self._archived(), self.settings
         try:
-            await fetch(harvests, transport=self._connected(), plan=self.settings.plan, report=report)
-        except AllTickError as error:
-            verdict = kline.Verdict(error)
-        else:
-            verdict = self._once(kline.judge(question, harvests))
-        return _Answer(question, harvests, self.settings, verdict)
+            table = kline.to_table(question, harvests, archive, settings, utc_now())
+            verdict = kline.Verdict(failure) if failure else kline.judge(question, harvests, archive, settings.plan)
+        except StoreError as error:
+            raise failure or error from None
+        frame = to_frame(table, question.frame, categorical=question.categorical)
+        tell(self._once(verdict).notices)
+        if verdict.failure is not None:
+            verdict.failure.frame = frame
+            raise verdict.failure
+        return frame
 
     def _once(self, verdict: kline.Verdict) -> kline.Verdict:
         """Leave out what this client has said before and what will be so for every call."""
@@ -271,13 +291,25 @@ class AsyncClient:
             raise AssertionError("a question without a token is refused")
         if self._transport is None or self._loop != loop:
             ledger = ledger_for(settings.token.fingerprint(settings.base_url), settings.plan)
-            self._transport = Transport(settings.base_url, settings.token, ledger, utc_now)
+            self._transport = Transport(settings.base_url, settings.token, ledger, lambda: utc_now())  # noqa: PLW0108  # as it is then
             self._loop = loop
         return self._transport
+
+    def _archived(self) -> Archive:
+        """Give the archive, opened when it is first needed."""
+        with self._lock:
+            if self._archive is None:
+                self._archive = Archive.open(self.settings.cache_dir, self.settings.origin)
+            return self._archive
 
     def _forget_connections(self) -> None:
         self._transport = None
         self._loop = None
+
+    def _begin(self) -> None:
+        self._forget_connections()
+        self._archive = None
+        self._lock = threading.Lock()
         self._said_free = False
         self._said_skew = False
 
@@ -402,14 +434,18 @@ class Client:
         frame: FrameKind | None = None,
         forming: Forming = "drop",
         on_incomplete: OnIncomplete | None = None,
+        network: Network | None = None,
         categorical: bool = False,
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
-        question = self._client._ask(codes, period, range, frame, forming, on_incomplete, categorical)  # noqa: SLF001
-        with progress_bars.shown(progress, str(question)) as report:
-            answer = self._background.run(lambda post: self._client._answer(question, post), report)  # noqa: SLF001
-        return answer.hand_over()
+        question = self._client._ask(codes, period, range, frame, forming, on_incomplete, network, categorical)
+        harvests = self._client._to_ask(question)
+        failure = None
+        if harvests:
+            with progress_bars.shown(progress, str(question)) as report:
+                failure = self._background.run(lambda post: self._client._fetch(question, harvests, post), report)
+        return self._client._hand_over(question, harvests, failure)
 
     def _share(self, client: AsyncClient) -> None:
         self._client = client

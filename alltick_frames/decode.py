@@ -59,12 +59,15 @@ class Page:
         Their stamps as integers.
     received
         Rows as sent, before duplicates and bad rows were taken out.
+    exact
+        (row, column, string) of the values that float64 cannot hold.
     """
 
     bars: pa.Table
     stamps_us: NDArray[np.int64]
     received: int
     bad: tuple[BadRow, ...] = ()
+    exact: tuple[tuple[int, str, str], ...] = ()
 
 
 class _Bar(msgspec.Struct, gc=False):

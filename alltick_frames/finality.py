@@ -132,3 +132,31 @@ def instant(microseconds: int) -> datetime:
 def microseconds(instant: datetime) -> int:
     """Turn a datetime into epoch microseconds, exactly."""
     return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+# Replaced by the work on finality under way; see may_have_closed there.
+def slot_ends(keys_us: NDArray[np.int64], period: Period) -> NDArray[np.int64]:
+    """Say for each key up to where no other bar can be."""
+    if period.by_date:
+        return keys_us + 86_400 * US_PER_SECOND
+    if period.grid_known:
+        return keys_us + round(period.nominal.total_seconds()) * US_PER_SECOND
+    return keys_us + 1
+
+
+def may_have_closed(
+    code: str, period: Period, start: datetime, end: datetime, since: datetime | None, now: datetime
+) -> bool:
+    """Temporary."""
+    nominal = timedelta(days=1) if period.by_date else period.nominal
+    grace = timedelta(seconds=_GRACE_S) if not period.by_date else timedelta(hours=12)
+    step = nominal if period.grid_known or period.by_date else timedelta(microseconds=1)
+    first = start + (-(start - _EPOCH) % step)
+    last_closed = now - nominal - grace
+    last = min(end - timedelta(microseconds=1), last_closed)
+    last -= (last - _EPOCH) % step
+    if last < first:
+        return False
+    if since is None:
+        return True
+    return last + nominal + grace > since

@@ -1,7 +1,8 @@
-"""From what was asked to one table, and the verdict on what it lacks."""
+"""From what was asked, and what is held, to what has to be sent; then to one table, and the verdict on it."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -9,24 +10,29 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from alltick_frames import finality, schemas
-from alltick_frames.backfill import Stop, walk_for
+from alltick_frames import coverage, finality, schemas
 from alltick_frames.codes import family_of
 from alltick_frames.decode import ascending_last_wins
 from alltick_frames.errors import ClockSkewWarning, HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
 from alltick_frames.fetch import Harvest
+from alltick_frames.segments import stamps_of
+from alltick_frames.spans import Missing, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from alltick_frames.backfill import Judged, Walk
     from alltick_frames.errors import AllTickError, AllTickWarning
     from alltick_frames.periods import Period
+    from alltick_frames.plans import Plan
     from alltick_frames.ranges import Asked
-    from alltick_frames.settings import FrameKind, OnIncomplete, Settings
-    from alltick_frames.spans import Missing
+    from alltick_frames.records import HistoryStart
+    from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings
+    from alltick_frames.spans import SpanSet
+    from alltick_frames.store import Archive, Held
 
-__all__ = ["Forming", "Question", "Verdict", "begin", "judge", "to_table"]
+__all__ = ["Forming", "Question", "Verdict", "judge", "to_ask", "to_table"]
 
 Forming = Literal["drop", "keep"]
 _NAMED_AT_MOST = 5
@@ -46,6 +52,8 @@ class Question:
     frame: FrameKind
     on_incomplete: OnIncomplete
     categorical: bool
+    network: Network
+    asked_at: datetime
 
     def __str__(self) -> str:
         more = f" and {len(self.codes) - 1} more" if len(self.codes) > 1 else ""
@@ -60,46 +68,100 @@ class Verdict:
     notices: tuple[AllTickWarning, ...] = ()
 
 
-def begin(question: Question) -> list[Harvest]:
-    """Give one empty harvest per code, in the asked order."""
+def to_ask(question: Question, archive: Archive, plan: Plan, harvests: Sequence[Harvest] = ()) -> list[Harvest]:
+    """Give an empty harvest for each span that has to be asked for after *harvests*: none if all is held.
+
+    Of a number of bars, only the newest gap of each code: what comes may be enough.
+    """
+    if question.network == "never":
+        return []
+    seen_until = _seen_until(question, harvests)
+    return [Harvest(walk) for code in question.codes for walk in _walks(question, code, archive, plan, seen_until)]
+
+
+def _seen_until(question: Question, harvests: Sequence[Harvest]) -> datetime:
+    return max([question.asked_at, *(harvest.walk.asked_at for harvest in harvests if harvest.walk.asked_at)])
+
+
+def _walks(question: Question, code: str, archive: Archive, plan: Plan, seen_until: datetime) -> Iterator[Walk]:
+    period, asked = question.period, question.asked
+    known = archive.known(code, period)
+    span = _needed(question, code, archive)
+    lacking = coverage.gaps(known, code, period, span, plan, question.asked_at, seen_until=seen_until)
+    gaps = [gap.span for gap in lacking if gap.reason == "not_held"]
+    if question.forming == "keep" and asked.open_end:
+        gaps = _with_newest(gaps, span, coverage.held(known))
+    if gaps and not family_of(code).pageable:
+        gaps = [Span(gaps[0].start, gaps[-1].end)]
+    for gap in gaps if asked.count is None else gaps[-1:]:
+        after = next((other for other in coverage.held(known) if other.start == gap.end), None)
+        first_held = None if after is None else _first_stamp(_read(archive, code, period, after))
+        walk = coverage.walk_into(gap, known, code, period, asked, first_held)
+        if asked.count is not None:
+            held_later = _read(archive, code, period, Span(gap.end, asked.span.end))
+            walk = dataclasses.replace(walk, wanted=asked.count - len(held_later.bars))
+        yield walk
+
+
+def _needed(question: Question, code: str, archive: Archive) -> Span:
+    """Give the span that has to be held: of a number of bars that are there, from the first of them on."""
     asked = question.asked
-    return [Harvest(walk_for(code, question.period, asked, asked.span)) for code in question.codes]
+    if asked.count is None:
+        return asked.span
+    keys_us = _read(archive, code, question.period, asked.span).keys_us
+    if len(keys_us) < asked.count:
+        return asked.span
+    return Span(finality.instant(int(keys_us[-asked.count])), asked.span.end)
 
 
-def to_table(question: Question, harvests: Sequence[Harvest], settings: Settings, now: datetime) -> pa.Table:
-    """Join what was fetched: by code in the asked order, then time; one row per code and stamp."""
-    parts = [_rows(harvest, question) for harvest in harvests]
+def _with_newest(gaps: list[Span], span: Span, held: SpanSet) -> list[Span]:
+    """Ask for the newest page whatever is held: the forming bar is in no archive."""
+    newest = Span(max([span.start, *(other.end for other in held)]), span.end)
+    return [*(gap for gap in gaps if gap.end <= newest.start), newest]
+
+
+def _read(archive: Archive, code: str, period: Period, span: Span) -> Held:
+    return archive.read(code, period, finality.microseconds(span.start), finality.microseconds(span.end))
+
+
+def _first_stamp(held: Held) -> datetime | None:
+    return held.bars["timestamp"][0].as_py() if len(held.bars) else None
+
+
+def to_table(
+    question: Question, harvests: Sequence[Harvest], archive: Archive, settings: Settings, now: datetime
+) -> pa.Table:
+    """Give what is held: by code in the asked order, then time; one row per code and stamp."""
     names = pa.array(question.codes, pa.string())
     schema = schemas.KLINE.append(schemas.CLOSED) if question.forming == "keep" else schemas.KLINE
-    tables = [
-        part.add_column(
-            0,
-            schemas.CODE,
-            pa.DictionaryArray.from_arrays(pa.array(np.full(len(part), position, dtype=np.int32)), names),
-        )
-        for position, part in enumerate(parts)
-    ]
+    tables = []
+    for position, code in enumerate(question.codes):
+        rows = _rows(question, code, [harvest for harvest in harvests if harvest.walk.code == code], archive)
+        positions = pa.array(np.full(len(rows), position, dtype=np.int32))
+        tables.append(rows.add_column(0, schemas.CODE, pa.DictionaryArray.from_arrays(positions, names)))
     described = schema.with_metadata(_metadata(question, settings, now))
     return pa.concat_tables(tables).cast(schema).replace_schema_metadata(described.metadata)
 
 
-def _rows(harvest: Harvest, question: Question) -> pa.Table:
-    """Merge one code's pages; of two answers for one bar the one asked later wins."""
-    keep_forming = question.forming == "keep"
-    pages = harvest.pages
-    stamps_us = np.concatenate([np.empty(0, np.int64), *(judged.page.stamps_us for judged in pages)])
-    keys_us = np.concatenate([np.empty(0, np.int64), *(judged.keys_us for judged in pages)])
-    closed = np.concatenate([np.empty(0, np.bool_), *(judged.closed for judged in pages)])
+def _rows(question: Question, code: str, harvests: Sequence[Harvest], archive: Archive) -> pa.Table:
     span = question.asked.span
-    order = ascending_last_wins(stamps_us)
-    inside = (keys_us >= finality.microseconds(span.start)) & (keys_us < finality.microseconds(span.end))
-    order = order[(inside & (closed | keep_forming))[order]]
+    bars = _read(archive, code, question.period, span).bars
+    if unsaved := [judged for harvest in harvests for judged in harvest.pages]:
+        # Only after the archive could not be written: what came is handed over all the same.
+        bars = pa.concat_tables([bars, *(_selected(judged, span, closed=True) for judged in unsaved)])
+        bars = bars.take(pa.array(ascending_last_wins(stamps_of(bars))))
     if question.asked.count is not None:
-        held = np.flatnonzero(closed[order])[-question.asked.count :]
-        order = order[held[0] :] if len(held) else order
-    bars = pa.concat_tables([schemas.BARS.empty_table(), *(judged.page.bars for judged in pages)])
-    rows = bars.take(pa.array(order, pa.int64()))
-    return rows.append_column(schemas.CLOSED, pa.array(closed[order])) if keep_forming else rows
+        bars = bars.slice(max(0, len(bars) - question.asked.count))
+    if question.forming == "drop":
+        return bars
+    forming = [_selected(harvest.newest, span, closed=False) for harvest in harvests if harvest.newest]
+    joined = pa.concat_tables([bars, *forming])
+    return joined.append_column(schemas.CLOSED, pa.array(np.arange(len(joined)) < len(bars)))
+
+
+def _selected(judged: Judged, span: Span, *, closed: bool) -> pa.Table:
+    inside = (judged.keys_us >= finality.microseconds(span.start)) & (judged.keys_us < finality.microseconds(span.end))
+    return judged.page.bars.filter(pa.array(inside & (judged.closed == closed)))
 
 
 def _metadata(question: Question, settings: Settings, now: datetime) -> dict[str, str]:
@@ -116,22 +178,39 @@ def _metadata(question: Question, settings: Settings, now: datetime) -> dict[str
     }
 
 
-def judge(question: Question, harvests: Sequence[Harvest]) -> Verdict:
+def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, plan: Plan) -> Verdict:
     """Say what the vendor could not give: as an error, a warning or not at all, as asked."""
-    if len(harvests) == 1 and harvests[0].refusal is not None:
-        return Verdict(harvests[0].refusal)
-    notices: tuple[AllTickWarning, ...] = (*_clock_skew(harvests), *_late_starts(question, harvests))
-    missing = [gap for harvest in harvests for gap in harvest.walk.missing if not _waived(gap, question)]
+    refusals = {harvest.walk.code: harvest for harvest in harvests if harvest.refusal is not None}
+    if refusals and len(question.codes) == 1:
+        return Verdict(refusals[question.codes[0]].refusal)
+    # What closed while pages came is not missing: it could not be asked for when the call was made.
+    now, seen_until = question.asked_at, _seen_until(question, harvests)
+    missing: list[Missing] = []
+    starts: dict[str, HistoryStart] = {}
+    for code in question.codes:
+        if code in refusals:
+            missing += refusals[code].walk.missing
+            continue
+        known = archive.known(code, question.period)
+        span = _needed(question, code, archive)
+        gaps = coverage.gaps(known, code, question.period, span, plan, now, seen_until=seen_until)
+        missing += [Missing(code, question.period, gap.span, gap.reason, gap.detail) for gap in gaps]
+        start = coverage.begins(known, plan, now)
+        if start is not None and finality.instant(start.key_us) > span.start:
+            starts[code] = start
+    late = [code for code, start in starts.items() if not start.reason]
+    notices = (*_clock_skew(harvests), *_late_starts(question, {code: starts[code] for code in late}, archive))
+    missing = [gap for gap in missing if not _waived(gap, question)]
     if not missing or question.on_incomplete == "ignore":
         return Verdict(None, notices)
-    message = _message(missing, harvests)
+    message = _message(missing, starts)
     if question.on_incomplete == "warn":
         return Verdict(None, (*notices, IncompleteDataWarning(message)))
     return Verdict(IncompleteDataError(message, missing=missing), notices)
 
 
 def _clock_skew(harvests: Sequence[Harvest]) -> tuple[ClockSkewWarning, ...]:
-    skew = max((harvest.skew for harvest in harvests), key=abs)
+    skew = max((harvest.skew for harvest in harvests), key=abs, default=timedelta())
     if abs(skew) <= _SKEW_BORNE:
         return ()
     ours, seconds = ("behind", skew) if skew > timedelta() else ("ahead of", -skew)
@@ -150,15 +229,13 @@ def _waived(gap: Missing, question: Question) -> bool:
     return at_left_edge and asked.from_beginning and asked.count is None
 
 
-def _late_starts(question: Question, harvests: Sequence[Harvest]) -> tuple[HistoryStartWarning, ...]:
+def _late_starts(
+    question: Question, starts: Mapping[str, HistoryStart], archive: Archive
+) -> tuple[HistoryStartWarning, ...]:
     asked = question.asked
-    late = [
-        f"{harvest.walk.code} ({'no bars at all' if harvest.walk.reached is None else _from(harvest)})"
-        for harvest in harvests
-        if harvest.walk.stop is Stop.HISTORY_START
-    ]
-    if not late or (asked.from_beginning and asked.count is None):
+    if not starts or (asked.from_beginning and asked.count is None):
         return ()
+    late = [f"{code} ({_from(start, archive.known(code, question.period))})" for code, start in starts.items()]
     wanted = f"{asked.count} bars" if asked.count is not None else f"{asked.span.start:%Y-%m-%d}"
     return (
         HistoryStartWarning(
@@ -167,22 +244,26 @@ def _late_starts(question: Question, harvests: Sequence[Harvest]) -> tuple[Histo
     )
 
 
-def _from(harvest: Harvest) -> str:
-    return f"from {harvest.walk.reached:%Y-%m-%d %H:%M}Z"
+def _from(start: HistoryStart, known: coverage.Known) -> str:
+    return f"from {_minute(start)}" if known.coverage else "no bars at all"
 
 
-def _message(missing: Sequence[Missing], harvests: Sequence[Harvest]) -> str:
-    reachable = {
-        harvest.walk.code: f"; reachable from {harvest.walk.oldest_stamp:%Y-%m-%d %H:%M}Z"
-        for harvest in harvests
-        if harvest.walk.started and not family_of(harvest.walk.code).pageable
-    }
-    told = [f"{gap}{reachable.get(gap.code, '')}" for gap in missing]
-    return (
-        f"{len(missing)} span{'s' if len(missing) > 1 else ''} cannot be had: {_some(told)}. "
-        f"What there is: .frame of this error, or on_incomplete='warn' or 'ignore'; range='max' asks for all "
-        f"that is reachable"
-    )
+def _minute(start: HistoryStart) -> str:
+    return f"{finality.instant(start.key_us):%Y-%m-%d %H:%M}Z"
+
+
+def _message(missing: Sequence[Missing], starts: Mapping[str, HistoryStart]) -> str:
+    spans = f"{len(missing)} span{'s' if len(missing) > 1 else ''}"
+    told = _some([f"{gap}{_reachable(gap, starts)}" for gap in missing])
+    what_there_is = "What there is: .frame of this error, or on_incomplete='warn' or 'ignore'"
+    if all(gap.reason == "not_held" for gap in missing):
+        return f"{spans} not in the archive: {told}. {what_there_is}; network='auto' fetches the rest"
+    return f"{spans} cannot be had: {told}. {what_there_is}; range='max' asks for all that is reachable"
+
+
+def _reachable(gap: Missing, starts: Mapping[str, HistoryStart]) -> str:
+    start = starts.get(gap.code)
+    return f"; reachable from {_minute(start)}" if start is not None and start.reason == "beyond_reach" else ""
 
 
 def _some(items: Sequence[str]) -> str:

@@ -73,12 +73,12 @@ class HistoryStart(msgspec.Struct, frozen=True):
     Attributes
     ----------
     key_us
-        The key of the first bar; None if there is none at all.
+        The key of the first bar, or one before which there is none.
     reason
         `beyond_plan` or `beyond_reach`, as a `Missing` has it; empty if the product is no older.
     """
 
-    key_us: int | None
+    key_us: int
     plan: str
     asked_at_us: int
     reason: str = ""

@@ -25,6 +25,7 @@ OnIncomplete = Literal["raise", "warn", "ignore"]
 Network = Literal["auto", "never"]
 
 _DEFAULT_BASE_URL = "https://quote.alltick.co"
+_VENDOR_HOSTS = ("quote.alltick.co", "quote.alltick.io", "quote.tradeswitcher.com")
 _DEFAULT_WS_URL = "wss://quote.alltick.co"
 _SECURE = {"https": "http", "wss": "ws"}
 _SCHEME = re.compile("(https?|wss?)://")
@@ -100,6 +101,15 @@ class Settings:
     frame: FrameKind
     network: Network
     on_incomplete: OnIncomplete
+
+    @property
+    def origin(self) -> str:
+        """Whose data it is: one archive never holds a test server's bars beside the vendor's."""
+        parts = urlsplit(self.base_url)
+        if parts.scheme == "https" and parts.hostname in _VENDOR_HOSTS and parts.port is None:
+            return "alltick"
+        port = "" if parts.port is None else f"-{parts.port}"
+        return re.sub("[^A-Za-z0-9.-]", "_", f"{parts.scheme}-{parts.hostname}{port}")
 
 
 def resolve(

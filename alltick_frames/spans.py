@@ -16,7 +16,7 @@ __all__ = ["BEGINNING", "Missing", "Reason", "Span", "SpanSet"]
 # Before any bar of any vendor: the left edge of `range="max"`.
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 
-Reason = Literal["beyond_reach", "beyond_plan", "lost", "not_pageable", "invalid", "refused"]
+Reason = Literal["beyond_reach", "beyond_plan", "lost", "not_pageable", "invalid", "refused", "not_held"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,7 +81,8 @@ class Missing:
     reason
         `beyond_reach`: a stock's history past the newest 500 bars. `beyond_plan`: older than the plan sells.
         `lost`: a hole that can no longer be asked for. `not_pageable`: the server ignores end times for this
-        code. `invalid`: a bar that cannot be true. `refused`: the vendor refused the code.
+        code. `invalid`: a bar that cannot be true. `refused`: the vendor refused the code. `not_held`: not in the
+        archive, and `network="never"` was said.
     detail
         What is known beyond the reason: the vendor's words, the bar's raw values.
     """

@@ -186,6 +186,16 @@ class Archive:
             keys=tuple(part.keys_us for part in parts),
         )
 
+    def known(self, code: str, period: Period) -> Record:
+        """Give what is known of a group, without its bars."""
+        group = Group(self.origin, code, period)
+        return self._record(group) or group.empty()
+
+    def write_many(self, batches: Iterable[tuple[str, Period, Batch]]) -> None:
+        """Write several."""
+        for code, period, batch in batches:
+            self.write(code, period, batch)
+
     def write(self, code: str, period: Period, batch: Batch) -> None:
         """Merge *batch* into the group; durable when this returns.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import alltick_frames as at
+from alltick_frames import client as client_module
 from alltick_frames.sandbox.readings import Readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 # A Wednesday in European and American trading hours; the 1-minute bar of 15:00 is forming.
 NOW = "2026-03-18T15:00:30Z"
@@ -37,12 +40,13 @@ def server(shared_server: at.sandbox.Sandbox) -> Iterator[at.sandbox.Sandbox]:
 
 
 @pytest.fixture
-def connect(server: at.sandbox.Sandbox) -> Iterator[Callable[..., at.Client]]:
-    """Make clients of the sandbox, closed after the test."""
+def connect(server: at.sandbox.Sandbox, tmp_path: Path) -> Iterator[Callable[..., at.Client]]:
+    """Make clients of the sandbox, each with an archive of its own, closed after the test."""
     clients: list[at.Client] = []
 
     def make(**settings: Any) -> at.Client:
-        client = at.Client(**{**server.settings, "limits": UNHURRIED, **settings})
+        own = {"limits": UNHURRIED, "cache_dir": tmp_path / f"archive-{len(clients)}"}
+        client = at.Client(**{**server.settings, **own, **settings})
         clients.append(client)
         return client
 
@@ -56,7 +60,21 @@ def client(connect: Callable[..., at.Client]) -> at.Client:
     return connect()
 
 
+@pytest.fixture
+def set_clocks(server: at.sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | datetime], None]:
+    """Let the sandbox and its clients agree on what time it is, and stand still there."""
+
+    def set_both(at: str | datetime) -> None:
+        now = datetime.fromisoformat(at) if isinstance(at, str) else at
+        server.set_clock(now, frozen=True)
+        monkeypatch.setattr(client_module, "utc_now", lambda: now)
+
+    return set_both
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TOKEN", "TOKEN_FILE", "PLAN", "BASE_URL", "WS_URL", "CACHE_DIR", "FRAME", "NETWORK", "ON_INCOMPLETE"):
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("TOKEN", "TOKEN_FILE", "PLAN", "BASE_URL", "WS_URL", "FRAME", "NETWORK", "ON_INCOMPLETE"):
         monkeypatch.delenv(f"ALLTICK_{name}", raising=False)
+    # Nothing that a test does may reach the archive of the person who runs it.
+    monkeypatch.setenv("ALLTICK_CACHE_DIR", str(tmp_path / "default archive"))

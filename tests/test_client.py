@@ -23,6 +23,7 @@ from alltick_frames import api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import polars as pl
 
@@ -137,18 +138,18 @@ def test_a_closed_client_starts_again(connect: Callable[..., at.Client]) -> None
         client.close()
 
 
-def test_closing_ends_the_background_thread(server: at.sandbox.Sandbox) -> None:
+def test_closing_ends_the_background_thread(connect: Callable[..., at.Client]) -> None:
     before = set(threading.enumerate())
-    with at.Client(**server.settings) as client:
+    with connect() as client:
         client.get_kline(*CALL)
         (background,) = set(threading.enumerate()) - before
     background.join(timeout=2)
     assert not background.is_alive()
 
 
-def test_a_forgotten_client_ends_its_background_thread(server: at.sandbox.Sandbox) -> None:
+def test_a_forgotten_client_ends_its_background_thread(server: at.sandbox.Sandbox, tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    client = at.Client(**server.settings)
+    client = at.Client(**{**server.settings, "cache_dir": tmp_path})
     client.get_kline(*CALL)
     (background,) = set(threading.enumerate()) - before
     del client

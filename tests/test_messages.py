@@ -343,11 +343,20 @@ def test_a_clock_that_differs_says_so_once(server: at.sandbox.Sandbox, connect: 
         client.get_kline("EURUSD", "1h", RANGE)
 
 
-def test_no_archive_says(connect: Callable[..., at.Client]) -> None:
-    with pytest.raises(at.ConfigError) as caught:
-        connect(network="never").get_kline("EURUSD", "1h", RANGE)
+def test_what_is_not_held_says_how_to_get_it(connect: Callable[..., at.Client]) -> None:
+    with pytest.raises(at.IncompleteDataError) as caught:
+        connect(network="never", token=None).get_kline("EURUSD", "1h", RANGE)
     assert said(caught.value) == (
-        "network='never' answers from the archive alone, and this version does not keep one yet; use 'auto'"
+        "1 span not in the archive: EURUSD 1h [2026-03-02, 2026-03-07) not_held. What there is: .frame of this error, "
+        "or on_incomplete='warn' or 'ignore'; network='auto' fetches the rest"
+    )
+
+
+def test_a_forming_bar_is_in_no_archive(connect: Callable[..., at.Client]) -> None:
+    with pytest.raises(at.ArgumentError) as caught:
+        connect().get_kline("EURUSD", "1h", RANGE, forming="keep", network="never")
+    assert said(caught.value) == (
+        "forming='keep' with network='never': the archive holds closed bars only; use forming='drop', or network='auto'"
     )
 
 

@@ -27,6 +27,7 @@ from alltick_frames.wire import KlineRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # Characters that URLs must escape, so that its encoded form differs.
 TOKEN = "s3cr3t/+tok en=0123456789abcdef-c-app"
@@ -35,9 +36,15 @@ CALL = ("EURUSD", "1h", "2026-03-02/2026-03-06")
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[at.sandbox.Sandbox]:
+def one_guarded() -> Iterator[at.sandbox.Sandbox]:
     with at.sandbox.running(token=TOKEN, clock="2026-03-18T15:00:30Z", frozen=True) as server:
         yield server
+
+
+@pytest.fixture
+def guarded(one_guarded: at.sandbox.Sandbox, tmp_path: Path) -> at.sandbox.Sandbox:
+    one_guarded.settings["cache_dir"] = tmp_path / "archive"
+    return one_guarded
 
 
 @pytest.fixture

@@ -46,7 +46,8 @@ def test_the_argument_wins_over_the_environment_and_that_over_the_default(
     assert getattr(resolve(**{name: argument}), name) == settled_argument
 
 
-def test_the_archive_is_kept_in_the_users_data_directory() -> None:
+def test_the_archive_is_kept_in_the_users_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALLTICK_CACHE_DIR")
     assert "alltick_frames" in resolve().cache_dir.parts
 
 

@@ -21,7 +21,7 @@ ROWS = (
     ("errors", "notices", "periods"),
     ("codes", "plans", "schemas", "spans"),
     ("ranges", "settings", "finality"),
-    ("wire", "decode", "backfill", "budget", "segments", "records"),
+    ("wire", "decode", "backfill", "budget", "segments", "records", "coverage"),
     ("ledger", "transport", "disk", "store", "fetch", "frames", "progress", "background", "kline"),
     ("client",),
     ("api",),

@@ -18,7 +18,6 @@ from alltick_frames.backfill import Judged, Stop, Walk, absorb, next_request, re
 from alltick_frames.decode import BadRow, Page
 from alltick_frames.periods import Period
 from alltick_frames.plans import plan_named
-from alltick_frames.ranges import Asked
 from alltick_frames.spans import Span
 from alltick_frames.wire import api_error
 
@@ -72,15 +71,14 @@ def walk_to_the_end(walk: Walk, server: Server) -> tuple[Walk, set[datetime]]:
         request = next_request(walk)
         if request is None:
             return walk, received
-        judged = Judged.of(server.answer(request.end, request.count), walk, NOW)
+        judged = Judged.of(server.answer(request.end, request.count), walk, NOW, NOW)
         received |= {datetime.fromtimestamp(stamp / 1e6, UTC) for stamp in judged.page.stamps_us.tolist()}
         walk = absorb(walk, judged, PLAN, NOW)
     raise AssertionError("the walk does not end")
 
 
 def asked_for(start: datetime, end: datetime, code: str = "EURUSD", *, open_end: bool = False) -> Walk:
-    span = Span(start, end)
-    return walk_for(code, PERIOD, Asked(span, open_end=open_end), span)
+    return walk_for(code, PERIOD, Span(start, end), open_end=open_end)
 
 
 def minutes(offsets: list[int]) -> list[datetime]:
@@ -240,14 +238,16 @@ def test_a_bad_row_beside_a_good_one_of_the_same_stamp_leaves_nothing_missing() 
     bars = minutes(list(range(100)))
     walk = asked_for(EPOCH, EPOCH + 100 * MINUTE)
     twice = BadRow(finality.microseconds(bars[7]), "a price is not finite", "raw")
-    walk = absorb(walk, Judged.of(replace(page(bars), bad=(twice,)), walk, NOW), PLAN, NOW)
+    walk = absorb(walk, Judged.of(replace(page(bars), bad=(twice,)), walk, NOW, NOW), PLAN, NOW)
     assert (walk.stop, walk.missing) == (Stop.COVERED, ())
 
 
 def test_a_bad_row_without_a_stamp_may_be_anywhere_in_its_page() -> None:
     bars = minutes(list(range(100)))
     walk = asked_for(EPOCH, EPOCH + 100 * MINUTE)
-    walk = absorb(walk, Judged.of(replace(page(bars), bad=(BadRow(None, "no time", "raw"),)), walk, NOW), PLAN, NOW)
+    walk = absorb(
+        walk, Judged.of(replace(page(bars), bad=(BadRow(None, "no time", "raw"),)), walk, NOW, NOW), PLAN, NOW
+    )
     assert [(gap.reason, gap.span) for gap in walk.missing] == [("invalid", Span(bars[0], bars[-1] + MINUTE))]
 
 
@@ -260,8 +260,8 @@ def test_a_bad_daily_row_is_missing_on_the_date_its_page_shows(hour: int) -> Non
     sent = page([stamp for stamp in stamps if stamp != stamps[3]])
     bad = BadRow(finality.microseconds(stamps[3]), "a price is not finite", "raw")
     span = Span(days[0], days[-1] + timedelta(days=1))
-    walk = walk_for("EURUSD", Period("1d"), Asked(span, open_end=False), span)
-    walk = absorb(walk, Judged.of(replace(sent, bad=(bad,)), walk, NOW), PLAN, NOW)
+    walk = walk_for("EURUSD", Period("1d"), span, open_end=False)
+    walk = absorb(walk, Judged.of(replace(sent, bad=(bad,)), walk, NOW, NOW), PLAN, NOW)
     assert [gap.span for gap in walk.missing] == [Span(days[3], days[4])]
 
 
@@ -280,9 +280,7 @@ def test_of_daily_bars_no_trading_date_is_absent(
     stamps = [day.replace(tzinfo=NEW_YORK, hour=hour).astimezone(UTC) if hour else day for day in opened]
     start = first + days[0] * timedelta(days=1)
     span = Span(start, start + days[1] * timedelta(days=1))
-    walk, received = walk_to_the_end(
-        walk_for("EURUSD", Period("1d"), Asked(span, open_end=False), span), Server(stamps, end)
-    )
+    walk, received = walk_to_the_end(walk_for("EURUSD", Period("1d"), span, open_end=False), Server(stamps, end))
     wanted = {stamp for stamp, day in zip(stamps, dates, strict=True) if span.start <= day < span.end}
     assert wanted <= received
     assert walk.missing == ()
@@ -291,9 +289,9 @@ def test_of_daily_bars_no_trading_date_is_absent(
 def test_a_hole_that_no_page_bridges_is_lost() -> None:
     bars = minutes(list(range(3_000)))
     walk = asked_for(EPOCH, EPOCH + 3_000 * MINUTE)
-    walk = absorb(walk, Judged.of(page(bars[2_500:]), walk, NOW), PLAN, NOW)
+    walk = absorb(walk, Judged.of(page(bars[2_500:]), walk, NOW, NOW), PLAN, NOW)
     for _ in range(2):  # the server jumps back, twice
-        walk = absorb(walk, Judged.of(page(bars[1_000:1_500]), walk, NOW), PLAN, NOW)
+        walk = absorb(walk, Judged.of(page(bars[1_000:1_500]), walk, NOW, NOW), PLAN, NOW)
     (gap,) = walk.missing
     assert (gap.reason, gap.span) == ("lost", Span(bars[1_500], bars[2_500]))
     assert walk.reached == bars[1_000]
@@ -340,7 +338,7 @@ class TestHistoryStart:
         walk = asked_for(EPOCH, EPOCH + 3_000 * MINUTE)
         error = api_error(ret, "token level not enough", "t", ["EURUSD"])
         assert refused(walk, error).stop is Stop.REFUSED
-        begun = absorb(walk, Judged.of(page(minutes(list(range(2_500, 3_000)))), walk, NOW), PLAN, NOW)
+        begun = absorb(walk, Judged.of(page(minutes(list(range(2_500, 3_000)))), walk, NOW, NOW), PLAN, NOW)
         ended = refused(begun, error)
         assert [gap.reason for gap in ended.missing] == ["beyond_plan"]
         assert ended.missing[0].span == Span(EPOCH, EPOCH + 2_500 * MINUTE)
