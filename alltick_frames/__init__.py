@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from alltick_frames import sandbox
-    from alltick_frames.api import configure, get_kline
+    from alltick_frames.api import configure, coverage, get_kline, restatements
     from alltick_frames.client import AsyncClient, Client
     from alltick_frames.errors import (
         AllTickError,
@@ -71,7 +71,9 @@ __all__ = [
     "TransportError",
     "UnknownCodeError",
     "configure",
+    "coverage",
     "get_kline",
+    "restatements",
     "sandbox",
 ]
 
@@ -82,7 +84,9 @@ _HOMES = {
     "Period": "periods",
     "Span": "spans",
     "configure": "api",
+    "coverage": "api",
     "get_kline": "api",
+    "restatements": "api",
 }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
 
-__all__ = ["configure", "get_kline"]
+__all__ = ["configure", "coverage", "get_kline", "restatements"]
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -240,6 +240,99 @@ def get_kline(
         categorical=categorical,
         progress=progress,
     )
+
+
+def coverage(
+    codes: str | Iterable[str] | None = None, period: Period | str | None = None, *, frame: FrameKind | None = None
+) -> Any:
+    """List what the archive holds of each code and period, and what is missing between and before it.
+
+    Needs no token and sends nothing.
+
+    Parameters
+    ----------
+    codes, period
+        Only of these; default all.
+    frame
+        `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per span, by code, period and time:
+
+        ============ ================= ============================================================
+        code, period text
+        start, end   timestamp[us,UTC] the span, end excluded; trading dates of 1d, 1w and 1mo; no
+                               start: everything before `end`
+        held         bool              whether every bar that the vendor had is held
+        bars         int64             how many; null where nothing is held
+        reason       text              why not: `history_start` (the product is no older), `not_held`
+                               (not asked for yet), or a reason of `Missing`
+        detail       text              what else is known
+        ============ ================= ============================================================
+
+    Raises
+    ------
+    ArgumentError
+        A code or period that cannot be.
+    StoreError
+        The archive cannot be read.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     bars = client.get_kline("EURUSD", "1h", "2026-03-02/2026-03-03")
+    ...     held = client.coverage("EURUSD")
+    >>> held.select("start", "end", "held", "bars").row(0)[2:]
+    (True, 500)
+    """
+    return _default().coverage(codes, period, frame=frame)
+
+
+def restatements(
+    codes: str | Iterable[str] | None = None, period: Period | str | None = None, *, frame: FrameKind | None = None
+) -> Any:
+    """List what the vendor changed of closed bars after they were archived; frames hold the later values.
+
+    Needs no token and sends nothing.
+
+    Parameters
+    ----------
+    codes, period
+        Only of these; default all.
+    frame
+        `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per changed value, by code, period and when it was seen:
+
+        ============ ================= ====================================================
+        code, period text
+        timestamp    timestamp[us,UTC] the bar's stamp
+        asked_at     timestamp[us,UTC] when the answer was asked for that changed it
+        field        text              `open` … `turnover`
+        old, new     float64           null where the vendor gave none
+        ============ ================= ====================================================
+
+    Raises
+    ------
+    ArgumentError
+        A code or period that cannot be.
+    StoreError
+        The archive cannot be read.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     client.restatements().height
+    0
+    """
+    return _default().restatements(codes, period, frame=frame)
 
 
 def _default() -> Client:

@@ -25,6 +25,8 @@ from alltick_frames.errors import (
 from alltick_frames.plans import PLANS, plan_named
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import polars as pl
 
 __all__ = ["main"]
@@ -125,6 +127,59 @@ def _writer(output: Path | None) -> str | None:
 
 
 @app.command()
+def coverage(
+    codes: Annotated[list[str] | None, typer.Argument(help="Only these codes")] = None,
+    period: Annotated[str | None, typer.Option("--period", "-p", help="Only this period")] = None,
+) -> None:
+    """List what the archive holds, and what is missing; sends nothing."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from alltick_frames import api  # noqa: PLC0415
+
+    spans = api.coverage(codes or None, period, frame="arrow").to_pylist()
+    table = Table(title=f"{len(spans)} spans" if spans else "Nothing is held", title_justify="left")
+    for heading in ("code", "period", "from", "to (UTC, not included)"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("bars", justify="right")
+    table.add_column("missing because")
+    for span in spans:
+        start = "ever" if span["start"] is None else _minute(span["start"])
+        bars = f"{span['bars']:,}" if span["held"] else ""
+        why = ": ".join(filter(None, (span["reason"], span["detail"])))
+        table.add_row(span["code"], span["period"], start, _minute(span["end"]), bars, why)
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+def _minute(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M}"
+
+
+cache = typer.Typer(no_args_is_help=True, help="The archive on this machine.")
+app.add_typer(cache, name="cache")
+
+
+@cache.command()
+def info() -> None:
+    """Say where the archive is, whose bars it holds and how large it is; sends nothing."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from alltick_frames.settings import resolve  # noqa: PLC0415
+    from alltick_frames.store import summaries  # noqa: PLC0415
+
+    directory = resolve().cache_dir
+    table = Table(title=str(directory), title_justify="left")
+    table.add_column("origin", no_wrap=True)
+    for heading in ("codes", "series", "bars", "files", "MiB"):
+        table.add_column(heading, justify="right")
+    for origin in summaries(directory):
+        counts = (origin.codes, origin.groups, origin.bars, origin.files)
+        table.add_row(origin.name, *(f"{count:,}" for count in counts), f"{origin.bytes / 2**20:,.1f}")
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+@app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="0 for any free one")] = 8765,
     plan: Annotated[str, typer.Option(help=f"Whose limits and codes apply: {' '.join(PLANS)}")] = "professional",
@@ -132,6 +187,8 @@ def sandbox(
     latency_ms: Annotated[float, typer.Option(help="How long every answer is held back")] = 0.0,
 ) -> None:
     """Serve an AllTick-compatible test server with a model market on this machine."""
+    import tempfile  # noqa: PLC0415
+
     from alltick_frames import sandbox as server  # noqa: PLC0415
 
     def announce(ready: dict[str, str]) -> None:
@@ -139,10 +196,13 @@ def sandbox(
         typer.echo(
             f"AllTick sandbox with model prices; Ctrl-C stops it. In another terminal:\n"
             f"  export ALLTICK_BASE_URL={ready['url']} ALLTICK_TOKEN={ready['token']} ALLTICK_PLAN={ready['plan']}\n"
+            f"  export ALLTICK_CACHE_DIR={cache_dir}\n"
             f"  alltick get EURUSD --period 1h --range 7d"
         )
 
-    server.serve(port=port, plan=plan_named(plan).name, token=token, latency_ms=latency_ms, on_ready=announce)
+    # An archive of its own: the next sandbox on this port may have other prices.
+    with tempfile.TemporaryDirectory(prefix="alltick-sandbox-", ignore_cleanup_errors=True) as cache_dir:
+        server.serve(port=port, plan=plan_named(plan).name, token=token, latency_ms=latency_ms, on_ready=announce)
 
 
 @app.command()

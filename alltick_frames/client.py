@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
 from anyio.lowlevel import current_token
 
-from alltick_frames import kline
+from alltick_frames import holdings, kline
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
 from alltick_frames.codes import check_codes
@@ -199,6 +199,39 @@ class AsyncClient:
             with progress_bars.shown(progress, str(question)) as report:
                 failure = await self._fetch(question, harvests, report)
         return self._hand_over(question, harvests, failure)
+
+    async def coverage(
+        self,
+        codes: str | Iterable[str] | None = None,
+        period: Period | str | None = None,
+        *,
+        frame: FrameKind | None = None,
+    ) -> Any:
+        """List what the archive holds; see `alltick_frames.coverage`."""
+        return self._list_coverage(codes, period, frame)
+
+    async def restatements(
+        self,
+        codes: str | Iterable[str] | None = None,
+        period: Period | str | None = None,
+        *,
+        frame: FrameKind | None = None,
+    ) -> Any:
+        """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
+        return self._list_restatements(codes, period, frame)
+
+    def _list_coverage(
+        self, codes: str | Iterable[str] | None, period: Period | str | None, frame: FrameKind | None
+    ) -> Any:
+        kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        table = holdings.coverage_table(self._archived(), *_selected(codes, period), self.settings.plan, utc_now())
+        return to_frame(table, kind)
+
+    def _list_restatements(
+        self, codes: str | Iterable[str] | None, period: Period | str | None, frame: FrameKind | None
+    ) -> Any:
+        kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        return to_frame(holdings.restatements_table(self._archived(), *_selected(codes, period)), kind)
 
     def _ask(
         self,
@@ -447,6 +480,26 @@ class Client:
                 failure = self._background.run(lambda post: self._client._fetch(question, harvests, post), report)
         return self._client._hand_over(question, harvests, failure)
 
+    def coverage(
+        self,
+        codes: str | Iterable[str] | None = None,
+        period: Period | str | None = None,
+        *,
+        frame: FrameKind | None = None,
+    ) -> Any:
+        """List what the archive holds; see `alltick_frames.coverage`."""
+        return self._client._list_coverage(codes, period, frame)
+
+    def restatements(
+        self,
+        codes: str | Iterable[str] | None = None,
+        period: Period | str | None = None,
+        *,
+        frame: FrameKind | None = None,
+    ) -> Any:
+        """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
+        return self._client._list_restatements(codes, period, frame)
+
     def _share(self, client: AsyncClient) -> None:
         self._client = client
         self._background = BackgroundLoop(on_stop=client.aclose)
@@ -455,6 +508,13 @@ class Client:
 def utc_now() -> datetime:
     """Read the clock: the only place that does."""
     return datetime.now(UTC)
+
+
+def _selected(
+    codes: str | Iterable[str] | None, period: Period | str | None
+) -> tuple[tuple[str, ...] | None, Period | None]:
+    chosen = None if period is None else Period.parse(period)
+    return None if codes is None else check_codes(codes, chosen or Period.DAY), chosen
 
 
 def _one_of(name: str, value: Any, allowed: Any) -> Any:

@@ -6,8 +6,10 @@ object) is read again row by row, so that one bad bar costs that bar and is name
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -81,6 +83,19 @@ class _Bar(msgspec.Struct, gc=False):
     turnover: float | Literal[""] | None = None
 
 
+_VENDOR_NAMES = {
+    "open": "open_price",
+    "high": "high_price",
+    "low": "low_price",
+    "close": "close_price",
+    "volume": "volume",
+    "turnover": "turnover",
+}
+# Any 15 significant digits survive float64 and back.
+_SURELY_HELD = b"0" * 15
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+
+
 class _Data(msgspec.Struct):
     code: str | None = None
     kline_type: int | None = None
@@ -116,7 +131,8 @@ def kline_page(answer: Answer, request: KlineRequest) -> Page:
     envelope, bad = _read(answer)
     _check_envelope(envelope, answer, request)
     rows = (envelope.data and envelope.data.kline_list) or []
-    return _page(rows, bad)
+    page = _page(rows, bad, answer.body)
+    return replace(page, exact=_exact(page, answer.body)) if _has_long_numbers(answer.body) else page
 
 
 def _read(answer: Answer) -> tuple[_Envelope, list[BadRow]]:
@@ -198,7 +214,7 @@ def _check_envelope(envelope: _Envelope, answer: Answer, request: KlineRequest) 
         )
 
 
-def _page(rows: Sequence[_Bar], bad: list[BadRow]) -> Page:
+def _page(rows: Sequence[_Bar], bad: list[BadRow], body: bytes) -> Page:
     received = len(rows) + len(bad)
     stamps = [row.timestamp for row in rows]
     prices = [
@@ -210,8 +226,10 @@ def _page(rows: Sequence[_Bar], bad: list[BadRow]) -> Page:
     quantities = [_nullable([row.volume for row in rows]), _nullable([row.turnover for row in rows])]
     if not _all_true(stamps, prices, quantities):
         reasons = [_why_untrue(row) for row in rows]
-        bad += [BadRow(_stamp_of(row), why, repr(row)) for row, why in zip(rows, reasons, strict=True) if why]
-        true = _page([row for row, why in zip(rows, reasons, strict=True) if not why], [])
+        as_sent = {_stamp_of(row): repr(row) for row in _rows_as_text(body)}
+        untrue = [(_stamp_of(row), why) for row, why in zip(rows, reasons, strict=True) if why]
+        bad += [BadRow(stamp_us, why, as_sent.get(stamp_us, "")) for stamp_us, why in untrue]
+        true = _page([row for row, why in zip(rows, reasons, strict=True) if not why], [], body)
         return Page(true.bars, true.stamps_us, received, tuple(bad))
     stamps_us = _microseconds(np.array(stamps, dtype=np.int64))
     bars = pa.Table.from_arrays(
@@ -222,6 +240,40 @@ def _page(rows: Sequence[_Bar], bad: list[BadRow]) -> Page:
         order = ascending_last_wins(stamps_us)
         bars, stamps_us = bars.take(pa.array(order)), stamps_us[order]
     return Page(bars, stamps_us, received, tuple(bad))
+
+
+def _has_long_numbers(body: bytes) -> bool:
+    """Whether any number has more digits than float64 surely holds; stamps have 13, traces no run so long."""
+    return _SURELY_HELD + b"0" in body.translate(_DIGITS_TO_ZERO, b".")
+
+
+def _exact(page: Page, body: bytes) -> tuple[tuple[int, str, str], ...]:
+    """Find the values whose shortest float64 text is another number than the one sent."""
+    rows = {_stamp_of(row): row for row in _rows_as_text(body)}
+    return tuple(
+        (number, column, text)
+        for number, stamp_us in enumerate(page.stamps_us.tolist())
+        for column, name in _VENDOR_NAMES.items()
+        if isinstance(text := rows.get(stamp_us, {}).get(name), str)
+        # Of two rows with one stamp only one is in the page, and a text that is no number is in neither.
+        and (value := page.bars[column][number].as_py()) is not None
+        and _is_number(text)
+        and value == float(text)
+        and Decimal(text) != Decimal(repr(value))
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _rows_as_text(body: bytes) -> list[dict[str, Any]]:
+    """Read the rows again with every number as the vendor wrote it."""
+    sent = json.loads(body, parse_float=str, parse_int=str, parse_constant=str)
+    return [row for row in sent["data"]["kline_list"] if isinstance(row, dict)]
 
 
 def _nullable(column: list[float | Literal[""] | None]) -> pa.Array:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from diskcache import Cache, Disk, Timeout
+from diskcache.core import DBNAME
 
 from alltick_frames.errors import StoreError
 from alltick_frames.records import SEGMENT_PREFIX
@@ -21,7 +22,7 @@ from alltick_frames.records import SEGMENT_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BytesDisk", "Index", "open_index", "reported"]
+__all__ = ["BytesDisk", "Index", "is_archive", "open_index", "reported"]
 
 _SEGMENT_DIRECTORY = "segments"
 # diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
@@ -125,6 +126,11 @@ def open_index(directory: Path) -> Index:
             _sync_directory(directory)
             _sync_directory(directory.parent)
         return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
+
+
+def is_archive(directory: Path) -> bool:
+    """Say whether an index was made in *directory*; opening it would make one."""
+    return (directory / str(DBNAME)).is_file()
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import tenacity
 
-from alltick_frames import backfill, coverage, decode
+from alltick_frames import backfill, decode, evidence
 from alltick_frames.errors import (
     CodeNotPermittedError,
     DecodeError,
@@ -205,7 +205,7 @@ class _Saver:
         batches = [
             (walk.code, walk.period, batch)
             for harvest, walk, number in changed
-            for batch in coverage.batches(walk, harvest.pages[:number], self._plan)
+            for batch in evidence.batches(walk, harvest.pages[:number], self._plan)
         ]
         await anyio.to_thread.run_sync(self._archive.write_many, batches)
         for harvest, walk, number in changed:

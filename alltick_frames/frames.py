@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["to_frame"]
 
 
-def to_frame(table: pa.Table, kind: FrameKind, *, categorical: bool) -> Any:
+def to_frame(table: pa.Table, kind: FrameKind, *, categorical: bool = False) -> Any:
     """Give *table* as a frame of *kind*.
 
     `code` is dictionary-encoded in Arrow, and text in Polars and pandas unless *categorical*: a categorical

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from alltick_frames import coverage, finality, schemas
+from alltick_frames import evidence, finality, schemas
 from alltick_frames.codes import family_of
 from alltick_frames.decode import ascending_last_wins
 from alltick_frames.errors import ClockSkewWarning, HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
@@ -87,16 +87,16 @@ def _walks(question: Question, code: str, archive: Archive, plan: Plan, seen_unt
     period, asked = question.period, question.asked
     known = archive.known(code, period)
     span = _needed(question, code, archive)
-    lacking = coverage.gaps(known, code, period, span, plan, question.asked_at, seen_until=seen_until)
+    lacking = evidence.gaps(known, code, period, span, plan, question.asked_at, seen_until=seen_until)
     gaps = [gap.span for gap in lacking if gap.reason == "not_held"]
     if question.forming == "keep" and asked.open_end:
-        gaps = _with_newest(gaps, span, coverage.held(known))
+        gaps = _with_newest(gaps, span, evidence.held(known))
     if gaps and not family_of(code).pageable:
         gaps = [Span(gaps[0].start, gaps[-1].end)]
     for gap in gaps if asked.count is None else gaps[-1:]:
-        after = next((other for other in coverage.held(known) if other.start == gap.end), None)
+        after = next((other for other in evidence.held(known) if other.start == gap.end), None)
         first_held = None if after is None else _first_stamp(_read(archive, code, period, after))
-        walk = coverage.walk_into(gap, known, code, period, asked, first_held)
+        walk = evidence.walk_into(gap, known, code, period, asked, first_held)
         if asked.count is not None:
             held_later = _read(archive, code, period, Span(gap.end, asked.span.end))
             walk = dataclasses.replace(walk, wanted=asked.count - len(held_later.bars))
@@ -187,23 +187,25 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
     now, seen_until = question.asked_at, _seen_until(question, harvests)
     missing: list[Missing] = []
     starts: dict[str, HistoryStart] = {}
+    held_from: dict[str, datetime] = {}
     for code in question.codes:
         if code in refusals:
             missing += refusals[code].walk.missing
             continue
         known = archive.known(code, question.period)
         span = _needed(question, code, archive)
-        gaps = coverage.gaps(known, code, question.period, span, plan, now, seen_until=seen_until)
+        gaps = evidence.gaps(known, code, question.period, span, plan, now, seen_until=seen_until)
         missing += [Missing(code, question.period, gap.span, gap.reason, gap.detail) for gap in gaps]
-        start = coverage.begins(known, plan, now)
+        start = evidence.begins(known, plan, now)
         if start is not None and finality.instant(start.key_us) > span.start:
             starts[code] = start
+            held_from[code] = min([finality.instant(start.key_us), *(held.start for held in evidence.held(known))])
     late = [code for code, start in starts.items() if not start.reason]
     notices = (*_clock_skew(harvests), *_late_starts(question, {code: starts[code] for code in late}, archive))
     missing = [gap for gap in missing if not _waived(gap, question)]
     if not missing or question.on_incomplete == "ignore":
         return Verdict(None, notices)
-    message = _message(missing, starts)
+    message = _message(missing, held_from)
     if question.on_incomplete == "warn":
         return Verdict(None, (*notices, IncompleteDataWarning(message)))
     return Verdict(IncompleteDataError(message, missing=missing), notices)
@@ -244,26 +246,27 @@ def _late_starts(
     )
 
 
-def _from(start: HistoryStart, known: coverage.Known) -> str:
-    return f"from {_minute(start)}" if known.coverage else "no bars at all"
+def _from(start: HistoryStart, known: evidence.Known) -> str:
+    return f"from {_minute(finality.instant(start.key_us))}" if known.coverage else "no bars at all"
 
 
-def _minute(start: HistoryStart) -> str:
-    return f"{finality.instant(start.key_us):%Y-%m-%d %H:%M}Z"
+def _minute(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M}Z"
 
 
-def _message(missing: Sequence[Missing], starts: Mapping[str, HistoryStart]) -> str:
+def _message(missing: Sequence[Missing], held_from: Mapping[str, datetime]) -> str:
     spans = f"{len(missing)} span{'s' if len(missing) > 1 else ''}"
-    told = _some([f"{gap}{_reachable(gap, starts)}" for gap in missing])
+    told = _some([f"{gap}{_reachable(gap, held_from)}" for gap in missing])
     what_there_is = "What there is: .frame of this error, or on_incomplete='warn' or 'ignore'"
     if all(gap.reason == "not_held" for gap in missing):
         return f"{spans} not in the archive: {told}. {what_there_is}; network='auto' fetches the rest"
-    return f"{spans} cannot be had: {told}. {what_there_is}; range='max' asks for all that is reachable"
+    if all(gap.reason in _LEFT_EDGE for gap in missing):
+        what_there_is += "; range='max' asks for all that is reachable"
+    return f"{spans} cannot be had: {told}. {what_there_is}"
 
 
-def _reachable(gap: Missing, starts: Mapping[str, HistoryStart]) -> str:
-    start = starts.get(gap.code)
-    return f"; reachable from {_minute(start)}" if start is not None and start.reason == "beyond_reach" else ""
+def _reachable(gap: Missing, held_from: Mapping[str, datetime]) -> str:
+    return f"; reachable from {_minute(held_from[gap.code])}" if gap.reason == "beyond_reach" else ""
 
 
 def _some(items: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["BARS", "CLOSED", "CODE", "KLINE"]
+__all__ = ["BARS", "CLOSED", "CODE", "COVERAGE", "KLINE", "RESTATEMENTS"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 PRICES = ("open", "high", "low", "close")
@@ -24,3 +24,30 @@ BARS = pa.schema(
 
 # What `get_kline` returns.
 KLINE = pa.schema([CODE, *BARS])
+
+# What `coverage` returns: half-open spans; trading dates at 00:00 UTC for 1d, 1w and 1mo.
+COVERAGE = pa.schema(
+    [
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("period", pa.string(), nullable=False),
+        pa.field("start", TIMESTAMP),
+        pa.field("end", TIMESTAMP, nullable=False),
+        pa.field("held", pa.bool_(), nullable=False),
+        pa.field("bars", pa.int64()),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+# What `restatements` returns: one row per changed value.
+RESTATEMENTS = pa.schema(
+    [
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("period", pa.string(), nullable=False),
+        pa.field("timestamp", TIMESTAMP, nullable=False),
+        pa.field("asked_at", TIMESTAMP, nullable=False),
+        pa.field("field", pa.string(), nullable=False),
+        pa.field("old", pa.float64()),
+        pa.field("new", pa.float64()),
+    ]
+)

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from alltick_frames import schemas
-from alltick_frames.disk import Index, open_index, reported
+from alltick_frames.disk import Index, is_archive, open_index, reported
 from alltick_frames.errors import StoreError
 from alltick_frames.periods import Period
 from alltick_frames.records import (
@@ -47,7 +47,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Record"]
+    from alltick_frames.segments import Restatement
+
+__all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Record", "Summary", "summaries"]
 
 T = TypeVar("T")
 
@@ -190,6 +192,10 @@ class Archive:
         """Give what is known of a group, without its bars."""
         group = Group(self.origin, code, period)
         return self._record(group) or group.empty()
+
+    def restatements(self, code: str, period: Period) -> tuple[Restatement, ...]:
+        """List the closed bars of a group that a later answer changed."""
+        return self.known(code, period).restatements
 
     def write_many(self, batches: Iterable[tuple[str, Period, Batch]]) -> None:
         """Write several."""
@@ -343,6 +349,38 @@ class Archive:
     def _using(self) -> Iterator[Index]:
         with self._lock, reported(self.directory):
             yield self._index
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How much the archive of one origin holds."""
+
+    name: str
+    codes: int
+    groups: int
+    bars: int
+    files: int
+    bytes: int
+
+
+def summaries(directory: Path) -> list[Summary]:
+    """Summarise each origin's archive in *directory*.
+
+    Raises
+    ------
+    StoreError
+        One of them cannot be read.
+    """
+    within = sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+    return [_summary(Archive.open(directory, path.name)) for path in within if is_archive(path)]
+
+
+def _summary(archive: Archive) -> Summary:
+    groups = archive.groups()
+    bars = sum(archive.known(*group).rows for group in groups)
+    sizes = [path.stat().st_size for path in archive.directory.rglob("*") if path.is_file()]
+    archive.close()
+    return Summary(archive.origin, len({code for code, _ in groups}), len(groups), bars, len(sizes), sum(sizes))
 
 
 def _check_origin(index: Index, directory: Path, origin: str) -> None:

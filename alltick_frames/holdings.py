@@ -1,0 +1,101 @@
+"""What the archive holds, as tables: spans and why some are missing, and bars that were restated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from alltick_frames import evidence, finality, schemas
+from alltick_frames.spans import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from alltick_frames.periods import Period
+    from alltick_frames.plans import Plan
+    from alltick_frames.store import Archive
+
+__all__ = ["coverage_table", "restatements_table"]
+
+
+def coverage_table(
+    archive: Archive, codes: Sequence[str] | None, period: Period | None, plan: Plan, now: datetime
+) -> pa.Table:
+    """List the spans held and missing of each group, in order; schema `schemas.COVERAGE`."""
+    rows = [
+        {"code": code, "period": of_period.value, **row}
+        for code, of_period in _groups(archive, codes, period)
+        for row in _spans(archive, code, of_period, plan, now)
+    ]
+    return pa.Table.from_pylist(rows, schema=schemas.COVERAGE)
+
+
+def _groups(archive: Archive, codes: Sequence[str] | None, period: Period | None) -> list[tuple[str, Period]]:
+    """Give the groups held, as the codes were asked, and from short periods to long ones."""
+    held = [
+        (code, of_period)
+        for code, of_period in archive.groups()
+        if (codes is None or code in codes) and period in (None, of_period)
+    ]
+    order = {code: position for position, code in enumerate(codes or sorted({code for code, _ in held}))}
+    return sorted(held, key=lambda group: (order[group[0]], group[1].vendor_number))
+
+
+def _spans(archive: Archive, code: str, period: Period, plan: Plan, now: datetime) -> Iterator[dict[str, Any]]:
+    known = archive.known(code, period)
+    held = evidence.held(known).spans
+    begins = evidence.begins(known, plan, now)
+    if begins is not None:
+        first = finality.instant(begins.key_us) if not held else held[0].start
+        yield _row(None, first, reason=begins.reason or "history_start", detail=begins.detail)
+    if not held:
+        return
+    whole = Span(held[0].start, held[-1].end)
+    gaps = evidence.gaps(known, code, period, whole, plan, now)
+    missing = [(gap.span, _row(gap.span.start, gap.span.end, reason=gap.reason, detail=gap.detail)) for gap in gaps]
+    there = [(span, _row(span.start, span.end, bars=_count(archive, code, period, span))) for span in held]
+    for _, row in sorted([*missing, *there], key=lambda item: item[0]):
+        yield row
+
+
+def _row(
+    start: datetime | None, end: datetime, *, bars: int | None = None, reason: str | None = None, detail: str = ""
+) -> dict[str, Any]:
+    return {
+        "start": start,
+        "end": end,
+        "held": reason is None,
+        "bars": bars,
+        "reason": reason,
+        "detail": detail or None,
+    }
+
+
+def _count(archive: Archive, code: str, period: Period, span: Span) -> int:
+    return len(archive.read(code, period, finality.microseconds(span.start), finality.microseconds(span.end)).bars)
+
+
+def restatements_table(archive: Archive, codes: Sequence[str] | None, period: Period | None) -> pa.Table:
+    """List each value of a closed bar that a later answer changed; schema `schemas.RESTATEMENTS`."""
+    rows = [
+        {
+            "code": code,
+            "period": of_period.value,
+            "timestamp": finality.instant(restated.stamp_us),
+            "asked_at": finality.instant(restated.asked_at_us),
+            "field": field,
+            "old": _number(old),
+            "new": _number(new),
+        }
+        for code, of_period in _groups(archive, codes, period)
+        for restated in archive.restatements(code, of_period)
+        for field, old, new in zip(schemas.BARS.names[1:], restated.old, restated.new, strict=True)
+        if old != new
+    ]
+    return pa.Table.from_pylist(rows, schema=schemas.RESTATEMENTS)
+
+
+def _number(value: float | str | None) -> float | None:
+    return None if value is None else float(value)
