@@ -332,7 +332,7 @@ def change(group: Group, record: Record, batch: Batch, load: Callable[[Segment],
         **_tail(group, record, tail, coverage, batch.asked_at_us if len(newer) else 0),
         checked=_latest((*record.checked, *batch.checked), coverage),
         holes=_latest((*record.holes, *batch.holes), coverage),
-        history_start=_later_start(record.history_start, batch.history_start),
+        history_start=_history_start(record.history_start, batch),
         restatements=(*record.restatements, *restatements),
     )
     return None if after == record and not runs else Change(after, tuple(runs))
@@ -415,10 +415,16 @@ def _cut(stretch: S, spans: Spans) -> list[S]:
     return pieces
 
 
-def _later_start(held: HistoryStart | None, new: HistoryStart | None) -> HistoryStart | None:
+def _history_start(held: HistoryStart | None, batch: Batch) -> HistoryStart | None:
+    """Give what is known of the beginning: bars before it end it, and of two for one plan the later is nearer."""
+    new = batch.history_start
+    if held is not None and len(batch.keys_us) and int(batch.keys_us.min()) < held.key_us:
+        held = None
     if held is None or new is None:
         return new or held
-    return new if new.asked_at_us > held.asked_at_us else held
+    if held.plan == new.plan:
+        return max(held, new, key=lambda start: (start.key_us, start.asked_at_us))
+    return max(held, new, key=lambda start: start.asked_at_us)
 
 
 def merged_spans(spans: Iterable[tuple[int, int]]) -> Spans:

@@ -1,0 +1,221 @@
+"""Calls in any order against a vendor whose bars appear over time: what is said to be held is all there was."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alltick_frames import evidence, finality, kline, schemas
+from alltick_frames.backfill import Judged, absorb, next_request
+from alltick_frames.decode import Page
+from alltick_frames.errors import IncompleteDataError
+from alltick_frames.periods import Period
+from alltick_frames.plans import plan_named
+from alltick_frames.ranges import Asked
+from alltick_frames.settings import resolve
+from alltick_frames.spans import BEGINNING, Span
+from alltick_frames.store import Archive
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alltick_frames.fetch import Harvest
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+# A Monday; what is listed begins here.
+EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
+PLAN = plan_named("professional")
+PERIOD = Period("1m")
+SETTINGS = resolve(token="none")
+DAYS = 5
+
+
+def us(instant: datetime) -> int:
+    return finality.microseconds(instant)
+
+
+@dataclass
+class Vendor:
+    """Bars of minutes after `EPOCH`, each shown from its opening on, or late: before a later bar has opened."""
+
+    minutes: Sequence[int]
+    late_by: int
+    end: Literal["inclusive", "exclusive"]
+    now: datetime = EPOCH
+    asked: int = 0
+    _shown: np.ndarray = field(init=False)
+    _stamps: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        minutes = np.array(sorted(set(self.minutes)), dtype=np.int64)
+        following = np.append(minutes[1:], np.iinfo(np.int64).max // 120_000_000)
+        self._stamps = us(EPOCH) + minutes * 60_000_000
+        self._shown = us(EPOCH) + np.minimum(minutes + self.late_by, following) * 60_000_000
+
+    def visible(self) -> np.ndarray:
+        """Stamps of the bars shown now, the forming one included."""
+        return self._stamps[self._shown <= us(self.now)]
+
+    def closed(self, span: Span, at: datetime | None = None) -> list[int]:
+        """Stamps of the closed bars in *span*."""
+        stamps = self.visible()
+        inside = (stamps >= us(span.start)) & (stamps < us(span.end))
+        closed: list[int] = stamps[inside & (stamps + 65_000_000 <= us(at or self.now))].tolist()
+        return closed
+
+    def answer(self, end: datetime | None, count: int) -> Page:
+        self.asked += 1
+        stamps = self.visible()
+        if end is not None:
+            stamps = stamps[stamps <= us(end)] if self.end == "inclusive" else stamps[stamps < us(end)]
+        stamps = stamps[-count:]
+        columns = [pa.array(stamps).cast(schemas.TIMESTAMP), *[pa.array(stamps / 1e9)] * 6]
+        return Page(pa.Table.from_arrays(columns, schema=schemas.BARS), stamps, len(stamps))
+
+
+@dataclass
+class Caller:
+    """What `client` and `fetch` do, without a socket: one request after another, each saved at once or later."""
+
+    vendor: Vendor
+    archive: Archive
+    code: str
+    save_every: int
+
+    def call(self, asked: Asked) -> tuple[list[int], kline.Verdict]:
+        question = kline.Question(
+            codes=(self.code,),
+            period=PERIOD,
+            asked=asked,
+            forming="drop",
+            frame="arrow",
+            on_incomplete="raise",
+            categorical=False,
+            network="auto",
+            asked_at=self.vendor.now,
+        )
+        harvests: list[Harvest] = []
+        while more := kline.to_ask(question, self.archive, PLAN, harvests):
+            for harvest in more:
+                self.fill(harvest)
+            harvests += more
+            if asked.count is None:
+                break
+        table = kline.to_table(question, harvests, self.archive, SETTINGS, self.vendor.now)
+        return table["timestamp"].cast(pa.int64()).to_pylist(), kline.judge(question, harvests, self.archive, PLAN)
+
+    def fill(self, harvest: Harvest) -> None:
+        while (request := next_request(harvest.walk)) is not None:
+            page = self.vendor.answer(request.end, request.count)
+            judged = Judged.of(page, harvest.walk, self.vendor.now, self.vendor.now)
+            harvest.pages.append(judged)
+            harvest.walk = absorb(harvest.walk, judged, PLAN, self.vendor.now)
+            if self.vendor.asked % self.save_every == 0:
+                self.save(harvest)
+        self.save(harvest)
+
+    def save(self, harvest: Harvest) -> None:
+        batches = evidence.batches(harvest.walk, harvest.pages, PLAN)
+        self.archive.write_many((self.code, PERIOD, batch) for batch in batches)
+        harvest.pages.clear()
+
+
+# Minutes from `EPOCH`, or text for minutes from now; or a number of bars.
+Ask = tuple[int | None, int | str | None] | int
+minute = st.integers(-600, DAYS * 1440)
+asks = st.one_of(
+    st.tuples(minute, minute).map(lambda ends: (min(ends), max(ends) + 1)),
+    minute.map(lambda start: (start, None)),
+    st.just((None, None)),
+    # An end within minutes of now, where bars close between one call and the next.
+    st.tuples(minute, st.integers(0, 3)).map(lambda ends: (ends[0], f"-{ends[1]}")),
+    st.sampled_from([1, 3, 700, 2_000]),
+)
+steps = st.lists(st.tuples(st.integers(0, 3) | st.integers(0, 1500), st.integers(0, 59), asks), min_size=1, max_size=6)
+shapes = st.tuples(
+    st.lists(st.integers(0, DAYS * 1440), max_size=30), st.integers(0, DAYS * 1440), st.integers(0, 3_000)
+).map(lambda shape: [*shape[0], *range(shape[1], shape[1] + shape[2])])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    minutes=shapes,
+    late_by=st.sampled_from([0, 3, 200]),
+    end=st.sampled_from(["inclusive", "exclusive"]),
+    code=st.sampled_from(["EURUSD", "AAPL.US"]),
+    save_every=st.integers(1, 4),
+    calls=steps,
+)
+def test_nothing_is_missing_that_is_not_said_and_nothing_is_asked_twice(
+    minutes: list[int],
+    late_by: int,
+    end: Literal["inclusive", "exclusive"],
+    code: str,
+    save_every: int,
+    calls: list[tuple[int, int, Ask]],
+) -> None:
+    vendor = Vendor(minutes, late_by, end)
+    with tempfile.TemporaryDirectory() as directory:
+        caller = Caller(vendor, Archive.open(Path(directory), "alltick"), code, save_every)
+        vendor.now = EPOCH + DAY
+        for later, seconds, ask in calls:
+            vendor.now += later * MINUTE + timedelta(seconds=seconds)
+            asked = as_asked(ask, vendor.now)
+            if not asked.span:
+                continue
+            check_a_call(caller, asked)
+        caller.archive.close()
+
+
+def as_asked(ask: Ask, now: datetime) -> Asked:
+    if isinstance(ask, int):
+        return Asked(Span(BEGINNING, now), open_end=True, from_beginning=True, count=ask)
+    end: datetime | None
+    start = None if ask[0] is None else EPOCH + ask[0] * MINUTE
+    if isinstance(ask[1], str):
+        end = now.replace(second=0) + int(ask[1]) * MINUTE
+    else:
+        end = None if ask[1] is None else EPOCH + ask[1] * MINUTE
+    open_end = end is None or end > now
+    return Asked(Span(start or BEGINNING, now if open_end or end is None else end), open_end, start is None)
+
+
+def check_a_call(caller: Caller, asked: Asked) -> None:
+    vendor = caller.vendor
+    got, verdict = caller.call(asked)
+    assert got == sorted(set(got))
+    there = vendor.closed(asked.span)
+    if asked.count is not None:
+        there = there[-asked.count :]
+    missing = verdict.failure.missing if isinstance(verdict.failure, IncompleteDataError) else ()
+    assert {gap.reason for gap in missing} <= {"beyond_reach", "lost", "beyond_plan"}
+    if not missing:
+        absent = set(there) - set(got)
+        if asked.from_beginning and asked.count is None:
+            absent = {stamp for stamp in absent if stamp >= min(got, default=0)}
+        assert not unexpected(absent, vendor, got)
+    assert set(got) <= set(vendor.closed(Span(BEGINNING, vendor.now)))
+    known = caller.archive.known(caller.code, PERIOD)
+    held = caller.archive.read(caller.code, PERIOD, us(BEGINNING), us(vendor.now)).bars["timestamp"]
+    for start, stop in known.coverage:
+        truth = vendor.closed(Span(finality.instant(start), finality.instant(stop)))
+        stamps = [stamp for stamp in held.cast(pa.int64()).to_pylist() if start <= stamp < stop]
+        assert stamps == truth
+    before = vendor.asked
+    again, _ = caller.call(asked)
+    assert (again, vendor.asked) == (got, before)
+
+
+def unexpected(absent: set[int], vendor: Vendor, got: list[int]) -> set[int]:
+    """Leave out what appeared late, after the newest bar that was there when the span was looked at."""
+    if vendor.late_by == 0:
+        return absent
+    return {stamp for stamp in absent if got and stamp < got[-1]}
