@@ -58,11 +58,11 @@ def configure(
     frame
         What is returned: `"polars"` (default), `"pandas"` or `"arrow"`.
     cache_dir
-        Where bars are kept.
+        Where bars are kept: a directory on a local disk.
     base_url, ws_url
         Scheme and host of the service; plain http and ws only to this machine, such as the sandbox.
     network
-        `"auto"` (default) or `"never"`.
+        `"auto"` (default), or `"never"` to answer from the archive alone, for which no token is needed.
     on_incomplete
         `"raise"` (default), `"warn"` or `"ignore"` what the vendor cannot give.
     limits
@@ -156,8 +156,9 @@ def get_kline(
 ) -> Any:
     """Get bars (OHLCV) of any number of products, over any range, as one frame.
 
-    Large ranges are paged in requests of 500 bars that keep to the plan's limits, several codes at once. The
-    vendor's pages: "GET /kline", "kline_type", "interface limitation".
+    What the archive on this machine holds is not asked for again. The rest is paged in requests of 500 bars that
+    keep to the plan's limits, several codes at once, and kept. The vendor's pages: "GET /kline", "kline_type",
+    "interface limitation".
 
     Parameters
     ----------
@@ -184,6 +185,9 @@ def get_kline(
     on_incomplete
         What to do about what the vendor cannot give, such as stock history past the newest 500 bars:
         `"raise"` (default), `"warn"` or `"ignore"`.
+    network
+        `"auto"` or `"never"`; default as configured, else `"auto"`. `"never"` sends nothing: what the archive
+        does not hold is missing (`not_held`).
     categorical
         Make `code` categorical instead of text.
     progress
@@ -217,7 +221,10 @@ def get_kline(
     AuthenticationError, UnknownCodeError, CodeNotPermittedError, PlanLimitError
         The vendor refused; a refused code among good ones counts as incomplete instead.
     BudgetError, RateLimitError, TransportError, DecodeError
-        The allowance is used up, or no answer came after every retry; `.frame` holds what had been fetched.
+        The allowance is used up, or no answer came after every retry; `.frame` holds what there is, and what had
+        been fetched is archived.
+    StoreError
+        The archive cannot be read or written; `.frame` holds what had been fetched.
 
     Examples
     --------

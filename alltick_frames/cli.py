@@ -138,13 +138,15 @@ def coverage(
     from alltick_frames import api  # noqa: PLC0415
 
     spans = api.coverage(codes or None, period, frame="arrow").to_pylist()
-    table = Table(title=f"{len(spans)} spans" if spans else "Nothing is held", title_justify="left")
+    table = Table(
+        title="What the archive holds" if spans else "The archive holds nothing of this", title_justify="left"
+    )
     for heading in ("code", "period", "from", "to (UTC, not included)"):
         table.add_column(heading, no_wrap=True)
     table.add_column("bars", justify="right")
     table.add_column("missing because")
     for span in spans:
-        start = "ever" if span["start"] is None else _minute(span["start"])
+        start = "(always)" if span["start"] is None else _minute(span["start"])
         bars = f"{span['bars']:,}" if span["held"] else ""
         why = ": ".join(filter(None, (span["reason"], span["detail"])))
         table.add_row(span["code"], span["period"], start, _minute(span["end"]), bars, why)
