@@ -249,25 +249,27 @@ def _has_long_numbers(body: bytes) -> bool:
 
 def _exact(page: Page, body: bytes) -> tuple[tuple[int, str, str], ...]:
     """Find the values whose shortest float64 text is another number than the one sent."""
-    rows = {_stamp_of(row): row for row in _rows_as_text(body)}
-    return tuple(
-        (number, column, text)
-        for number, stamp_us in enumerate(page.stamps_us.tolist())
-        for column, name in _VENDOR_NAMES.items()
-        if isinstance(text := rows.get(stamp_us, {}).get(name), str)
-        # Of two rows with one stamp only one is in the page, and a text that is no number is in neither.
-        and (value := page.bars[column][number].as_py()) is not None
-        and _is_number(text)
-        and value == float(text)
-        and Decimal(text) != Decimal(repr(value))
-    )
+    number_of = {stamp_us: number for number, stamp_us in enumerate(page.stamps_us.tolist())}
+    bars = page.bars.to_pylist()
+    found: dict[int, list[tuple[int, str, str]]] = {}
+    for row in _rows_as_text(body):
+        number = number_of.get(_stamp_of(row) or 0)
+        texts = {column: row.get(name) for column, name in _VENDOR_NAMES.items()}
+        # Of rows with one stamp, the page has the last that could be read.
+        if number is not None and all(bars[number][column] == _value(text) for column, text in texts.items()):
+            found[number] = [
+                (number, column, text)
+                for column, text in texts.items()
+                if text and Decimal(text) != Decimal(repr(bars[number][column]))
+            ]
+    return tuple(exact for number in sorted(found) for exact in found[number])
 
 
-def _is_number(text: str) -> bool:
+def _value(text: str | None) -> float | None:
     try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+        return float(text) if text else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _rows_as_text(body: bytes) -> list[dict[str, Any]]:

@@ -104,3 +104,29 @@ def test_the_sandbox_serves_until_interrupted() -> None:
             assert client.get_kline("EURUSD", "1h", 5).height == 5
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) in (0, 130)
+
+
+def test_the_archive_is_listed_without_a_token(server: at.sandbox.Sandbox) -> None:
+    assert alltick(server, "get", "EURUSD", "GOLD", "-p", "1h", "-r", "2026-03-02/2026-03-02").returncode == 0
+    alltick(server, "get", "AAPL.US", "-p", "1m", "-r", "2026-02-02/2026-02-03")
+    listed = alltick(None, "coverage", ALLTICK_BASE_URL=server.url)
+    lines = [line for line in listed.stdout.splitlines() if line.startswith("│")]
+    assert [line.split()[1] for line in lines if line.split()[1] != "│"] == ["AAPL.US", "AAPL.US", "EURUSD", "GOLD"]
+    assert "(always)" in lines[0]
+    assert "beyond_reach" in lines[0]
+    assert max(map(len, listed.stdout.splitlines())) <= 104
+    only = alltick(None, "coverage", "GOLD", "-p", "1h", ALLTICK_BASE_URL=server.url)
+    assert "EURUSD" not in only.stdout
+    assert "GOLD" in only.stdout
+    assert "holds nothing" in alltick(None, "coverage", "GOLD", "-p", "1d", ALLTICK_BASE_URL=server.url).stdout
+
+
+def test_the_archive_says_where_and_how_large_it_is(server: at.sandbox.Sandbox) -> None:
+    assert "MiB" in alltick(None, "cache", "info").stdout  # nothing is there yet, and nothing is made
+    assert not Path(os.environ["ALLTICK_CACHE_DIR"]).exists()
+    alltick(server, "get", "EURUSD", "-p", "1h", "-r", "2026-03-02/2026-03-02")
+    shown = alltick(None, "cache", "info").stdout
+    assert Path(os.environ["ALLTICK_CACHE_DIR"]).name in shown
+    (row,) = [line for line in shown.splitlines() if line.startswith("│")]
+    assert row.split("│")[1].strip() == server.url.replace("://", "-").replace(":", "-")
+    assert [int(cell) for cell in row.split("│")[2:5]] == [1, 1, 500]

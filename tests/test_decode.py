@@ -136,7 +136,7 @@ def test_a_bar_that_cannot_be_true_is_set_aside_with_its_raw_values(row: dict[st
     (bad,) = page.bad
     assert bad.stamp_us == (FIRST + 60) * 1_000_000
     assert why in bad.why
-    assert all(str(value) in bad.raw for name, value in row.items() if name == "volume")
+    assert bad.raw == repr(row)
     assert page.received == 3
 
 
@@ -206,6 +206,47 @@ def test_status_and_ret_decide_the_error(status: int, body: bytes, kind: type[at
     with pytest.raises(at.AllTickError) as caught:
         decode_bytes(body, status)
     assert type(caught.value) is kind
+
+
+LONG, SHORT = "1.08450000000000012", "1.0845"
+
+
+@pytest.mark.parametrize(
+    ("sent", "exact"),
+    [
+        (SHORT, ()),
+        ("1.084500000000000", ()),  # sixteen digits that float64 holds
+        ("1.08450000000000000", ()),
+        (LONG, ((1, "close", LONG),)),
+        ("123456789012345678", ((1, "close", "123456789012345678"),)),
+        ("0.1000000000000000055", ((1, "close", "0.1000000000000000055"),)),
+    ],
+)
+@pytest.mark.parametrize("quoted", [True, False])
+def test_what_float64_cannot_hold_is_kept_as_sent(sent: str, exact: tuple[Any, ...], quoted: bool) -> None:  # noqa: FBT001
+    rows = [bar(0), bar(1, close_price="here", high_price="200000000000000000"), bar(2, close_price=SHORT)]
+    data = {"code": "EURUSD", "kline_type": 1, "kline_list": rows}
+    body = json.dumps({"ret": 200, "data": data}).replace('"here"', f'"{sent}"' if quoted else sent)
+    page = decode_bytes(body.encode())
+    assert page.exact == exact
+    assert page.bars["close"][1].as_py() == float(sent)
+
+
+def test_of_two_rows_with_one_stamp_the_exact_string_is_that_of_the_last() -> None:
+    assert decode([bar(0, close_price=LONG), bar(0, close_price=SHORT)]).exact == ()
+    assert decode([bar(0, close_price=SHORT), bar(0, close_price=LONG)]).exact == ((0, "close", LONG),)
+    assert decode([bar(1, close_price=LONG), bar(0)]).exact == ((1, "close", LONG),)
+    assert decode([bar(0, close_price=LONG), bar(0, close_price="nonsense")]).exact == ((0, "close", LONG),)
+
+
+@given(digits=st.integers(1, 10**19), places=st.integers(0, 12), volume=st.integers(0, 10**18))
+def test_value_and_exact_string_give_every_decimal_back(digits: int, places: int, volume: int) -> None:
+    sent = {"close_price": str(Decimal(digits).scaleb(-places)), "high_price": str(10**20), "volume": str(volume)}
+    page = decode([bar(0, **sent)])
+    exact = {column: text for _, column, text in page.exact}
+    for column, name in (("close", "close_price"), ("high", "high_price"), ("volume", "volume")):
+        shortest = repr(page.bars[column][0].as_py())
+        assert Decimal(exact.get(column, shortest)) == Decimal(sent[name])
 
 
 @given(
