@@ -137,10 +137,17 @@ def to_table(
     tables = []
     for position, code in enumerate(question.codes):
         rows = _rows(question, code, [harvest for harvest in harvests if harvest.walk.code == code], archive)
-        positions = pa.array(np.full(len(rows), position, dtype=np.int32))
-        tables.append(rows.add_column(0, schemas.CODE, pa.DictionaryArray.from_arrays(positions, names)))
+        tables.append(rows.add_column(0, schemas.CODE, _codes(rows, position, names)))
     described = schema.with_metadata(_metadata(question, settings, now))
     return pa.concat_tables(tables).cast(schema).replace_schema_metadata(described.metadata)
+
+
+def _codes(rows: pa.Table, position: int, names: pa.Array) -> pa.ChunkedArray:
+    """Give the column `code`, chunked as the rows are: one run of the position serves all chunks."""
+    lengths = [len(chunk) for chunk in rows["timestamp"].chunks]
+    positions = pa.array(np.full(max(lengths, default=0), position, dtype=np.int32))
+    run = pa.DictionaryArray.from_arrays(positions, names)
+    return pa.chunked_array([run[:length] for length in lengths], type=schemas.CODE.type)
 
 
 def _rows(question: Question, code: str, harvests: Sequence[Harvest], archive: Archive) -> pa.Table:

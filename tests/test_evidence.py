@@ -6,10 +6,11 @@ import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from alltick_frames.errors import IncompleteDataError
 from alltick_frames.periods import Period
 from alltick_frames.plans import plan_named
 from alltick_frames.ranges import Asked
+from alltick_frames.records import Checked, HistoryStart, Hole
 from alltick_frames.settings import resolve
 from alltick_frames.spans import BEGINNING, Span
 from alltick_frames.store import Archive
@@ -219,3 +221,83 @@ def unexpected(absent: set[int], vendor: Vendor, got: list[int]) -> set[int]:
     if vendor.late_by == 0:
         return absent
     return {stamp for stamp in absent if got and stamp < got[-1]}
+
+
+@dataclass
+class Facts:
+    coverage: tuple[tuple[int, int], ...] = ()
+    checked: tuple[Checked, ...] = ()
+    holes: tuple[Hole, ...] = ()
+    history_start: HistoryStart | None = None
+
+
+T0, T1, T2, T3 = (us(EPOCH + hours * timedelta(hours=1)) for hours in (0, 10, 20, 30))
+LATER = EPOCH + 3 * DAY
+
+
+def said(facts: Facts, code: str = "EURUSD", now: datetime = LATER, plan: str = "professional") -> list[Any]:
+    span = Span(finality.instant(T0), finality.instant(T3))
+    found = evidence.gaps(facts, code, PERIOD, span, plan_named(plan), now)
+    return [((us(gap.span.start), us(gap.span.end)), gap.reason) for gap in found]
+
+
+def test_what_is_not_covered_is_not_held() -> None:
+    assert said(Facts()) == [((T0, T3), "not_held")]
+    assert said(Facts(coverage=((T1, T2),))) == [((T0, T1), "not_held"), ((T2, T3), "not_held")]
+    assert said(Facts(coverage=((T0 - 5, T3 + 5),))) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "holds"), [("invalid", timedelta(days=1)), ("lost", timedelta(days=1)), ("not_pageable", 7 * DAY)]
+)
+def test_a_hole_is_asked_for_again_after_a_while(reason: str, holds: timedelta) -> None:
+    facts = Facts(coverage=((T0, T1), (T2, T3)), holes=(Hole(T1, T2, us(LATER), reason, "as it was said"),))
+    assert said(facts, now=LATER + holds) == [((T1, T2), reason)]
+    assert said(facts, now=LATER + holds + MINUTE) == [((T1, T2), "not_held")]
+
+
+def test_a_hole_leaves_what_is_beside_it_to_be_asked_for() -> None:
+    facts = Facts(holes=(Hole(T1, T2, us(LATER), "invalid", ""),))
+    assert said(facts) == [((T0, T1), "not_held"), ((T1, T2), "invalid"), ((T2, T3), "not_held")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"), [("", []), ("beyond_plan", ["beyond_plan"]), ("beyond_reach", ["beyond_reach"])]
+)
+def test_before_the_beginning_there_is_nothing_to_ask_for(reason: str, expected: list[str]) -> None:
+    facts = Facts(coverage=((T1, T3),), history_start=HistoryStart(T1, "premium", us(LATER), reason))
+    assert said(facts, plan="premium") == [((T0, T1), name) for name in expected]
+    # Only plans that are no deeper are bound, and for a month.
+    assert said(facts, plan="basic") == said(facts, plan="premium")
+    assert said(facts, plan="professional") == [((T0, T1), "not_held")]
+    assert said(facts, plan="premium", now=LATER + timedelta(days=30)) == said(facts, plan="premium")
+    assert said(facts, plan="premium", now=LATER + timedelta(days=31)) == [((T0, T1), "not_held")]
+
+
+def test_a_beginning_that_no_bar_marks_is_believed_for_a_day() -> None:
+    facts = Facts(history_start=HistoryStart(T3, "free", us(LATER)))
+    assert said(facts, plan="free", now=LATER + DAY) == []
+    assert said(facts, plan="free", now=LATER + DAY + MINUTE) == [((T0, T3), "not_held")]
+
+
+def test_of_a_stock_what_lies_between_held_bars_and_the_reach_is_lost() -> None:
+    reach = HistoryStart(T2, "professional", us(LATER), "beyond_reach")
+    facts = Facts(coverage=((T0 + 60_000_000, T1), (T2, T3)), history_start=reach)
+    assert said(facts, "AAPL.US") == [((T0, T0 + 60_000_000), "beyond_reach"), ((T1, T2), "lost")]
+
+
+def test_what_was_seen_empty_is_asked_for_once_something_can_have_closed() -> None:
+    checked_at = EPOCH + timedelta(hours=20, seconds=30)
+    facts = Facts(coverage=((T0, T1),), checked=(Checked(T1, us(checked_at), us(checked_at)),))
+    span = Span(finality.instant(T0), checked_at)
+
+    def missing(now: datetime, end: datetime = checked_at) -> list[str]:
+        found = evidence.gaps(facts, "EURUSD", PERIOD, Span(span.start, end), PLAN, now)
+        return [gap.reason for gap in found]
+
+    assert missing(checked_at + timedelta(seconds=34)) == []
+    assert missing(checked_at + timedelta(seconds=35)) == ["not_held"]
+    # The minute in which was looked is the last of the span: what ends before it stays as it was seen.
+    assert missing(LATER, end=checked_at.replace(second=0)) == []
+    # A clock that was set back since gives no ground to believe it.
+    assert missing(checked_at - timedelta(minutes=1)) == ["not_held"]
