@@ -416,10 +416,10 @@ def _cut(stretch: S, spans: Spans) -> list[S]:
 
 
 def _history_start(held: HistoryStart | None, batch: Batch) -> HistoryStart | None:
-    """Give what is known of the beginning: bars before it end it, and of two for one plan the later is nearer."""
+    """Give what is known of the beginning: not after any bar, and of two for one plan the one that says more."""
     new = batch.history_start
-    if held is not None and len(batch.keys_us) and int(batch.keys_us.min()) < held.key_us:
-        held = None
+    if held is not None and len(batch.keys_us):
+        held = msgspec.structs.replace(held, key_us=min(held.key_us, int(batch.keys_us.min())))
     if held is None or new is None:
         return new or held
     if held.plan == new.plan:
