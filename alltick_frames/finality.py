@@ -1,8 +1,8 @@
 """Which trading date a bar belongs to, and which bars are closed: can no longer change.
 
 A bar's *key* orders it and says whether a range selects it: the stamp itself up to 4h, the trading date (as
-00:00 UTC) for 1d, 1w and 1mo, whose stamps the vendor's pages leave open: midnight in UTC or at the exchange,
-the session's open or its close give the same trading date.
+00:00 UTC) for 1d, the first date of its week or month for 1w and 1mo. What the stamps of these three are the
+vendor's pages leave open: midnight in UTC or at the exchange, the session's open or its close give the same keys.
 """
 
 from __future__ import annotations
@@ -13,36 +13,74 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from alltick_frames.codes import AssetClass, asset_class_of, zone_of
+from alltick_frames import calendars
+from alltick_frames.codes import AssetClass, Family, asset_class_of, family_of, zone_of
 from alltick_frames.periods import Period
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["closed", "instant", "keys", "microseconds", "trading_dates"]
+__all__ = [
+    "closed",
+    "instant",
+    "keys",
+    "may_be_at_close",
+    "may_have_closed",
+    "microseconds",
+    "slot_ends",
+    "stamped_at_close",
+    "trading_dates",
+]
 
-US_PER_SECOND = 1_000_000
+_MICROSECOND = timedelta(microseconds=1)
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_DAY_US = 86_400_000_000
 # After its nominal end a bar may still be corrected by late prints.
-_GRACE_S = 5
-_GRACE_BY_DATE = timedelta(seconds=60)
-_FRIDAY, _SUNDAY = 4, 6
+_GRACE = {period: timedelta(seconds=5 if period.nominal <= _HOUR else 60) for period in Period}
+# An exchange's closing auction, and what is reported after it.
+_AFTER_SESSION = _HOUR
+_FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
 # Forex, metals, energy and CFD indices end their day at 17:00 in New York and open the next one an hour later at
 # the latest: a stamp from then on is the open of the next trading date, unless the page shows it is a close.
 _OTC_DAY_END = time(17)
+# Days by which a holiday may delay the first session of a period, and with it the stamp that opens it.
+_LATE_START = {Period.DAY: timedelta(), Period.WEEK: _DAY, Period.MONTH: 3 * _DAY}
+# Wherever a vendor begins days, it does so at a full ten minutes.
+_DAILY_STEP = timedelta(minutes=10)
 
 
-def keys(stamps_us: NDArray[np.int64], code: str, period: Period) -> NDArray[np.int64]:
+def keys(stamps_us: NDArray[np.int64], code: str, period: Period, *, at_close: bool = False) -> NDArray[np.int64]:
     """Give each bar's key in microseconds, for the stamps of one page."""
     if not period.by_date:
         return stamps_us
     stamps = [instant(stamp) for stamp in stamps_us.tolist()]
-    return np.array([microseconds(key) for key in trading_dates(stamps, code)], dtype=np.int64)
+    dates = trading_dates(stamps, code, at_close=at_close)
+    return _first_dates(np.array([microseconds(day) for day in dates], dtype=np.int64), period)
 
 
-def trading_dates(stamps: Sequence[datetime], code: str) -> list[datetime]:
+def slot_ends(keys_us: NDArray[np.int64], period: Period) -> NDArray[np.int64]:
+    """Give for each key where the next one can be: up to there nothing but this bar exists."""
+    if period is Period.MONTH:
+        return _first_dates(keys_us + 31 * _DAY_US, period)
+    # Where 2h and 4h bars begin is unknown.
+    length = period.nominal if period.grid_known or period.by_date else _MICROSECOND
+    return keys_us + length // _MICROSECOND
+
+
+def trading_dates(stamps: Sequence[datetime], code: str, *, at_close: bool = False) -> list[datetime]:
     """Give the trading date, as 00:00 UTC, of each stamp of one page of daily or longer bars.
+
+    Parameters
+    ----------
+    stamps
+        All of one page: whether forex stamps are opens or closes shows in their weekdays.
+    code
+        The product.
+    at_close
+        The stamps are known to be closes (`stamped_at_close`), so that midnight ends the day before it.
 
     Examples
     --------
@@ -53,8 +91,7 @@ def trading_dates(stamps: Sequence[datetime], code: str) -> list[datetime]:
     >>> [f"{day:%a %d}" for day in trading_dates([midnight_in_hong_kong], "700.HK")]
     ['Mon 16']
     """
-    zone = ZoneInfo(zone_of(code))
-    local = [stamp.replace(tzinfo=None) if stamp.time() == time() else _wall(stamp, zone) for stamp in stamps]
+    local = _local([stamp - _MICROSECOND for stamp in stamps] if at_close else stamps, code)
     ahead = _days_ahead(local) if asset_class_of(code) is AssetClass.OTC else [0] * len(local)
     return [
         datetime.combine(wall.date() + timedelta(days=days), time(), UTC)
@@ -62,59 +99,195 @@ def trading_dates(stamps: Sequence[datetime], code: str) -> list[datetime]:
     ]
 
 
+def may_be_at_close(code: str, period: Period) -> bool:
+    """Whether stamps of this kind do not show by themselves if they are opens or closes.
+
+    A day of crypto closes at the midnight that opens the next.
+    """
+    return period.by_date and asset_class_of(code) is AssetClass.CRYPTO
+
+
+def stamped_at_close(newest_stamp: datetime, code: str, period: Period, server_now: datetime) -> bool:
+    """Say whether the newest bar of the newest page shows that stamps are closes: its own is still to come."""
+    # A clock that is a little slow must not make the open of a new day look like this.
+    return may_be_at_close(code, period) and newest_stamp > server_now + _GRACE[period]
+
+
+def _local(stamps: Sequence[datetime], code: str) -> list[datetime]:
+    """Give the stamps' wall-clock times at the exchange; midnight in UTC stands for itself."""
+    zone = ZoneInfo(zone_of(code))
+    return [stamp.replace(tzinfo=None) if stamp.time() == time() else _wall(stamp, zone) for stamp in stamps]
+
+
 def _days_ahead(local: list[datetime]) -> list[int]:
-    """Tell opens on the evening before (the week shows Sundays and no Fridays) from closes and midnights."""
+    evening_before = _open_on_the_evening_before(local)
+    if evening_before is None:
+        return [int(wall.time() >= _OTC_DAY_END) for wall in local]
+    return [int(evening_before and wall.time() != time()) for wall in local]
+
+
+def _open_on_the_evening_before(local: list[datetime]) -> bool | None:
+    """Tell opens (the page shows Sundays and no Fridays) from closes (the other way round); None: it shows neither."""
     weekdays = {wall.weekday() for wall in local if wall.time() != time()}
-    if (_SUNDAY in weekdays) != (_FRIDAY in weekdays):
-        evening_before = _SUNDAY in weekdays
-        return [int(evening_before and wall.time() != time()) for wall in local]
-    return [int(wall.time() >= _OTC_DAY_END) for wall in local]
+    return None if (_SUNDAY in weekdays) == (_FRIDAY in weekdays) else _SUNDAY in weekdays
 
 
-def closed(stamps_us: NDArray[np.int64], code: str, period: Period, server_now: datetime) -> NDArray[np.bool_]:
+def _first_dates(dates_us: NDArray[np.int64], period: Period) -> NDArray[np.int64]:
+    """Go back from dates to the Monday of their week, or the first of their month."""
+    if period is Period.WEEK:
+        # 1970-01-01 was a Thursday.
+        return dates_us - (dates_us + 3 * _DAY_US) % (7 * _DAY_US)
+    if period is Period.MONTH:
+        return dates_us.astype("datetime64[us]").astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+    return dates_us
+
+
+def closed(
+    stamps_us: NDArray[np.int64], code: str, period: Period, server_now: datetime, *, at_close: bool = False
+) -> NDArray[np.bool_]:
     """Say which bars of one sorted page are closed at *server_now*.
 
-    Up to 4h: nominal end plus grace has passed. Longer: a later bar is there, or the end of the period in the
-    exchange's zone plus grace has passed. Where days are not an exchange's (forex and its like, crypto) nobody
-    knows when the vendor's begin: there the bar's own stamp plus its length must have passed too.
+    Up to 4h: nominal end plus grace has passed. Longer: a later bar is there, or the end of the period plus grace
+    has passed. A stock's period ends an hour after its last session if `exchange_calendars` is installed, else
+    with its last date in the exchange's zone. Where days are not an exchange's (forex and its like, crypto) nobody
+    knows when the vendor's begin: there the bar's own stamp plus its length must have passed too, or its stamp
+    alone if that is a close.
     """
+    grace = _GRACE[period]
     if not period.by_date:
-        nominal_us = round(period.nominal.total_seconds() + _GRACE_S) * US_PER_SECOND
-        ended: NDArray[np.bool_] = stamps_us + nominal_us <= microseconds(server_now)
+        ended: NDArray[np.bool_] = stamps_us + (period.nominal + grace) // _MICROSECOND <= microseconds(server_now)
         return ended
     is_closed = np.ones(len(stamps_us), dtype=np.bool_)
     if len(stamps_us):
-        trading_date = instant(int(keys(stamps_us, code, period)[-1]))
-        ends_at = _ends_at(instant(int(stamps_us[-1])), trading_date, code, period)
-        is_closed[-1] = ends_at + _GRACE_BY_DATE <= server_now
+        key = instant(int(keys(stamps_us, code, period, at_close=at_close)[-1]))
+        ends = _dates_end(key, code, period)
+        if family_of(code) is Family.QUOTE:
+            stamp = instant(int(stamps_us[-1]))
+            ends = max(ends, stamp if at_close or _show_closes(stamps_us, code) else stamp + period.nominal)
+        elif ends + grace > server_now:
+            ends = _session_end(key, code, period, server_now) or ends
+        is_closed[-1] = ends + grace <= server_now
     return is_closed
 
 
-def _ends_at(stamp: datetime, trading_date: datetime, code: str, period: Period) -> datetime:
-    after = _period_after(trading_date, period)
-    zone = ZoneInfo(zone_of(code))
+def _show_closes(stamps_us: NDArray[np.int64], code: str) -> bool:
+    if asset_class_of(code) is not AssetClass.OTC:
+        return False
+    return _open_on_the_evening_before(_local([instant(stamp) for stamp in stamps_us.tolist()], code)) is False
+
+
+def may_have_closed(
+    code: str, period: Period, start: datetime, end: datetime, since: datetime | None, now: datetime
+) -> bool:
+    """Say whether any bar with its key in `[start, end)` can have closed after *since* (None: ever), up to *now*.
+
+    By the rule of `closed`, for bars that can exist: after a check, nothing that lies within the weekend of its
+    market counts.
+    """
+    if not period.by_date:
+        return _bar_may_have_closed(code, period, start, end, since, now)
+    grace = _GRACE[period]
+    # What begins before this was over long before *since*.
+    near = start if since is None else max(start, since - period.nominal - 7 * _DAY)
+    for key in _slots(near, min(end, now + _DAY), period):
+        if since is not None and period is Period.DAY and key.weekday() in _days_off(code):
+            continue
+        first, last = _ends_between(key, code, period, since, now)
+        # A later bar closes this one within its grace.
+        newest = min(last, _floor(now, _DAILY_STEP))
+        if newest >= first and (since is None or newest + grace > since):
+            return True
+    return False
+
+
+def _bar_may_have_closed(
+    code: str, period: Period, start: datetime, end: datetime, since: datetime | None, now: datetime
+) -> bool:
+    # 2h and 4h bars may begin anywhere.
+    step = period.nominal if period.grid_known else _MICROSECOND
+    until_closed = period.nominal + _GRACE[period]
+    after = start - _MICROSECOND if since is None else max(start - _MICROSECOND, since - until_closed)
+    first = _floor(after, step) + step
+    last = _floor(min(end - _MICROSECOND, now - until_closed), step)
+    return first <= last and (since is None or not _is_weekend(first, last + period.nominal, code))
+
+
+def _slots(start: datetime, end: datetime, period: Period) -> Iterator[datetime]:
+    """Give every key of *period*, a longer one, in `[start, end)`."""
+    key = instant(int(_first_dates(np.array([microseconds(_floor(start, _DAY))]), period)[0]))
+    while key < end:
+        if key >= start:
+            yield key
+        key = _period_after(key, period)
+
+
+def _ends_between(
+    key: datetime, code: str, period: Period, since: datetime | None, now: datetime
+) -> tuple[datetime, datetime]:
+    """Give the earliest and the latest nominal end of the bar of *key*, whatever its stamp."""
+    first = _dates_end(key, code, period)
     match asset_class_of(code):
         case AssetClass.OTC:
-            day_end = datetime.combine(after - timedelta(days=1), _OTC_DAY_END, zone)
-            return max(day_end, _one_period_on(stamp, period))
+            midnight = datetime.combine(_period_after(key, period), time(), ZoneInfo(zone_of(code)))
+            return first, midnight + _LATE_START[period]
         case AssetClass.CRYPTO:
-            return max(after, _one_period_on(stamp, period))
+            return first, first + _DAY + _LATE_START[period]
         case _:
-            return datetime.combine(after, time(), zone)
+            seen = first + _GRACE[period] <= (now if since is None else since)
+            end = first if seen else _session_end(key, code, period, now) or first
+            return end, end
 
 
-def _period_after(trading_date: datetime, period: Period) -> datetime:
+def _session_end(key: datetime, code: str, period: Period, now: datetime) -> datetime | None:
+    """Give the nominal end of a stock's day, week or month by its last session, if a calendar tells."""
+    # A calendar takes time to load, and by noon of its first date no period is over.
+    if now < datetime.combine(key, time(12), ZoneInfo(zone_of(code))):
+        return None
+    session_close = calendars.session_close(code, key, _period_after(key, period))
+    return None if session_close is None else session_close + _AFTER_SESSION
+
+
+def _dates_end(key: datetime, code: str, period: Period) -> datetime:
+    """Give the end of a period's last trading date, in the exchange's zone."""
+    after, zone = _period_after(key, period), ZoneInfo(zone_of(code))
+    if asset_class_of(code) is AssetClass.OTC:
+        return datetime.combine(after - _DAY, _OTC_DAY_END, zone).astimezone(UTC)
+    return datetime.combine(after, time(), zone).astimezone(UTC)
+
+
+def _period_after(date: datetime, period: Period) -> datetime:
     """Give the first date of the next day, week or month."""
-    if period is Period.WEEK:
-        return trading_date + timedelta(days=7 - trading_date.weekday())
     if period is Period.MONTH:
-        return (trading_date.replace(day=1) + timedelta(days=31)).replace(day=1)
-    return trading_date + timedelta(days=1)
+        return (date.replace(day=1) + 31 * _DAY).replace(day=1)
+    return date + period.nominal
 
 
-def _one_period_on(stamp: datetime, period: Period) -> datetime:
-    # A month that is stamped near another month's end, as an evening before is, ends within its nominal 31 days.
-    return stamp + period.nominal
+def _days_off(code: str) -> tuple[int, ...]:
+    """Name the weekdays that are no trading dates; a vendor of UTC days has forex bars of Sundays."""
+    match asset_class_of(code):
+        case AssetClass.CRYPTO:
+            return ()
+        case AssetClass.OTC:
+            return (_SATURDAY,)
+        case _:
+            return (_SATURDAY, _SUNDAY)
+
+
+def _is_weekend(start: datetime, end: datetime, code: str) -> bool:
+    """Whether the market's week is over all the time from *start* to *end*.
+
+    Forex and its like rest from Friday 17:00 to Sunday 17:00 in New York, the others by whole days.
+    """
+    if asset_class_of(code) is AssetClass.CRYPTO:
+        return False
+    zone = ZoneInfo(zone_of(code))
+    local = _wall(start, zone)
+    saturday = datetime.combine(local + (_SATURDAY - local.weekday()) * _DAY, time(), zone)
+    begins, ends = saturday, saturday + 2 * _DAY
+    if asset_class_of(code) is AssetClass.OTC:
+        # The hour after 17:00 on Friday still counts, for venues that stop late.
+        begins, ends = saturday - 6 * _HOUR, saturday + _DAY + 17 * _HOUR
+    return begins <= start and end <= ends
 
 
 def _wall(stamp: datetime, zone: ZoneInfo) -> datetime:
@@ -124,6 +297,10 @@ def _wall(stamp: datetime, zone: ZoneInfo) -> datetime:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def _floor(moment: datetime, step: timedelta) -> datetime:
+    return moment - (moment - _EPOCH) % step
+
+
 def instant(microseconds: int) -> datetime:
     """Turn epoch microseconds into a UTC datetime."""
     return _EPOCH + timedelta(microseconds=microseconds)
@@ -131,32 +308,4 @@ def instant(microseconds: int) -> datetime:
 
 def microseconds(instant: datetime) -> int:
     """Turn a datetime into epoch microseconds, exactly."""
-    return (instant - _EPOCH) // timedelta(microseconds=1)
-
-
-# Replaced by the work on finality under way; see may_have_closed there.
-def slot_ends(keys_us: NDArray[np.int64], period: Period) -> NDArray[np.int64]:
-    """Say for each key up to where no other bar can be."""
-    if period.by_date:
-        return keys_us + 86_400 * US_PER_SECOND
-    if period.grid_known:
-        return keys_us + round(period.nominal.total_seconds()) * US_PER_SECOND
-    return keys_us + 1
-
-
-def may_have_closed(
-    code: str, period: Period, start: datetime, end: datetime, since: datetime | None, now: datetime
-) -> bool:
-    """Temporary."""
-    nominal = timedelta(days=1) if period.by_date else period.nominal
-    grace = timedelta(seconds=_GRACE_S) if not period.by_date else timedelta(hours=12)
-    step = nominal if period.grid_known or period.by_date else timedelta(microseconds=1)
-    first = start + (-(start - _EPOCH) % step)
-    last_closed = now - nominal - grace
-    last = min(end - timedelta(microseconds=1), last_closed)
-    last -= (last - _EPOCH) % step
-    if last < first:
-        return False
-    if since is None:
-        return True
-    return last + nominal + grace > since
+    return (instant - _EPOCH) // _MICROSECOND

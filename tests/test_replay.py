@@ -48,11 +48,11 @@ def test_a_year_of_days_grows_as_the_clock_advances(
     server.replay("GOOG.US", "1d", GOOG)
     for upto in range(490, real.height + 490, 490):
         last = real["timestamp"][min(upto, real.height) - 1]
-        set_clocks(last.replace(hour=23, minute=59))
-        # The last bar's New York date is not over: it is neither archived as final nor returned.
+        set_clocks(last.replace(hour=18))
+        # The last bar's session in New York is not over: it is neither archived as final nor returned.
         so_far = client.get_kline("GOOG.US", "1d", "max")
         assert so_far["timestamp"].equals(real["timestamp"].head(min(upto, real.height) - 1))
-    set_clocks(last.replace(hour=23, minute=59) + timedelta(days=2))
+    set_clocks(last + timedelta(days=2))
     whole = client.get_kline("GOOG.US", "1d", "max")
     assert whole.drop("code", "turnover").equals(real)
 

@@ -20,7 +20,7 @@ ROWS = (
     ("__init__",),
     ("errors", "notices", "periods"),
     ("codes", "plans", "schemas", "spans"),
-    ("ranges", "settings", "finality"),
+    ("ranges", "settings", "calendars", "finality"),
     ("wire", "decode", "backfill", "budget", "segments", "records", "evidence"),
     ("ledger", "transport", "disk", "store", "fetch", "frames", "progress", "background", "kline", "holdings"),
     ("client",),
@@ -60,7 +60,8 @@ def test_the_sandbox_knows_nothing_of_the_client(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "only_importer"), [("httpx", "transport"), ("tqdm", "progress"), ("diskcache", "disk")]
+    ("module", "only_importer"),
+    [("httpx", "transport"), ("tqdm", "progress"), ("diskcache", "disk"), ("exchange_calendars", "calendars")],
 )
 def test_a_foreign_library_has_one_importer(module: str, only_importer: str) -> None:
     importers = [
