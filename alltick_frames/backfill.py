@@ -77,7 +77,8 @@ class Walk:
     asked_at
         When the first request was sent, by our clock.
     from_newest
-        The first page is the newest one, because the span has no end or the code takes no end time.
+        The first page is the newest one, because the span has no end, the code takes no end time, or no other
+        page shows what the stamps are.
     wanted, closed_bars
         Stop at so many closed bars, if a number was asked for; and how many there are.
     oldest_stamp
@@ -86,6 +87,8 @@ class Walk:
         Nominal periods by which the next page reaches past the oldest bar.
     doubts
         So many answers in a row proved nothing; while there are any, a page reaches far past the oldest bar.
+    at_close
+        The stamps of daily and longer crypto bars are closes; None: not known yet.
     """
 
     code: str
@@ -98,6 +101,7 @@ class Walk:
     closed_bars: int = 0
     overlap: int = 1
     doubts: int = 0
+    at_close: bool | None = None
     missing: tuple[Missing, ...] = ()
     stop: Stop | None = None
     proven_until: datetime | None = None
@@ -117,6 +121,7 @@ class Judged:
     keys_us: NDArray[np.int64]
     closed: NDArray[np.bool_]
     asked_at: datetime
+    at_close: bool | None = None
     oldest: datetime | None = field(init=False)
     newest: datetime | None = field(init=False)
 
@@ -128,24 +133,42 @@ class Judged:
     @classmethod
     def of(cls, page: Page, walk: Walk, server_now: datetime, asked_at: datetime) -> Judged:
         """Judge *page*, an answer to a request of *walk* that was sent at *asked_at* by our clock."""
-        keys_us = finality.keys(page.stamps_us, walk.code, walk.period)
-        return cls(page, keys_us, finality.closed(page.stamps_us, walk.code, walk.period, server_now), asked_at)
+        at_close = walk.at_close
+        if at_close is None and len(page.stamps_us):
+            newest = finality.instant(int(page.stamps_us[-1]))
+            at_close = finality.stamped_at_close(newest, walk.code, walk.period, server_now)
+        keys_us = finality.keys(page.stamps_us, walk.code, walk.period, at_close=bool(at_close))
+        closed = finality.closed(page.stamps_us, walk.code, walk.period, server_now, at_close=bool(at_close))
+        return cls(page, keys_us, closed, asked_at, at_close)
 
 
-def walk_for(code: str, period: Period, span: Span, *, open_end: bool, wanted: int | None = None) -> Walk:
-    """Begin the walk that fills *span* of *code*; with *open_end* up to the newest bar."""
+def walk_for(
+    code: str, period: Period, span: Span, *, open_end: bool, wanted: int | None = None, at_close: bool | None = None
+) -> Walk:
+    """Begin the walk that fills *span* of *code*.
+
+    With *open_end* up to the newest bar. The newest page comes first also while *at_close*, what daily crypto stamps
+    are, is not known: no other shows it.
+    """
+    from_newest = open_end or (at_close is None and finality.may_be_at_close(code, period))
     return Walk(
         code=code,
         period=period,
         span=span,
-        from_newest=open_end or not family_of(code).pageable,
+        from_newest=from_newest or not family_of(code).pageable,
         wanted=wanted,
+        at_close=at_close,
         stop=None if span else Stop.COVERED,
     )
 
 
 def joined(walk: Walk, oldest_stamp: datetime) -> Walk:
-    """Let *walk* go on from what is held from its end on, whose first bar has *oldest_stamp*."""
+    """Let *walk* go on from what is held from its end on, whose first bar has *oldest_stamp*.
+
+    A walk that has yet to see what the stamps are does not: it begins with the newest page.
+    """
+    if walk.at_close is None and finality.may_be_at_close(walk.code, walk.period):
+        return walk
     return dataclasses.replace(walk, reached=walk.span.end, oldest_stamp=oldest_stamp, proven_until=walk.span.end)
 
 
@@ -172,11 +195,17 @@ def _end(walk: Walk) -> datetime | None:
 
 def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk:
     """Say where *walk* stands after the answer *judged*."""
-    walk = dataclasses.replace(_note_bad_rows(walk, judged), asked_at=walk.asked_at or judged.asked_at)
+    shows_stamps = walk.at_close is None
+    walk = dataclasses.replace(
+        _note_bad_rows(walk, judged), asked_at=walk.asked_at or judged.asked_at, at_close=judged.at_close
+    )
     if not family_of(walk.code).pageable:
         return _absorb_only_page(walk, judged, server_now)
     if judged.oldest is None:
         return _nothing_older(walk, judged, plan, server_now)
+    if walk.from_newest and shows_stamps and judged.oldest >= walk.span.end:
+        # It has shown what stamps are, and nothing of the span: that is asked for directly.
+        return dataclasses.replace(walk, from_newest=False)
     if walk.oldest_stamp is None:
         return _ask_wider(walk) if _falls_short(walk, judged) else _advance(walk, judged, server_now)
     goes_back = _stamp(judged, 0) < walk.oldest_stamp
@@ -323,7 +352,8 @@ def _where(stamp_us: int | None, walk: Walk, judged: Judged) -> Span | None:
         bar = Span(judged.oldest, judged.newest + nominal)
     else:
         # Among the page's other stamps: which date a daily stamp belongs to shows in their weekdays.
-        key = int(finality.keys(np.append(judged.page.stamps_us, stamp_us), walk.code, walk.period)[-1])
+        stamps_us = np.append(judged.page.stamps_us, stamp_us)
+        key = int(finality.keys(stamps_us, walk.code, walk.period, at_close=bool(judged.at_close))[-1])
         bar = Span(finality.instant(key), finality.instant(key) + nominal)
     touched = bar.start < walk.span.end and bar.end > walk.span.start
     return bar if touched else None

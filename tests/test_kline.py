@@ -361,23 +361,3 @@ def test_every_way_of_saying_nothing_ends_a_history(server: at.sandbox.Sandbox, 
     server.configure(readings={"empty_answer": empty})
     with pytest.warns(at.HistoryStartWarning, match=r"no bars at all"):
         assert client.get_kline("EURUSD", "1h", "2005-03-02/2005-03-04").is_empty()
-
-
-# The close of a crypto day is the midnight that opens the next one: that one reading cannot be told by its stamps.
-DAILY_READINGS = [
-    (code, stamps)
-    for code in ("EURUSD", "BTCUSDT", "700.HK", "AAPL.US", "600519.SH")
-    for stamps in ("utc_midnight", "local_midnight", "session_open", "session_close")
-    if (code, stamps) != ("BTCUSDT", "session_close")
-]
-
-
-@pytest.mark.parametrize(("code", "stamps"), DAILY_READINGS)
-def test_daily_ranges_select_trading_dates_however_bars_are_stamped(
-    server: at.sandbox.Sandbox, client: at.Client, code: str, stamps: str
-) -> None:
-    call = (code, "1d", "2026-02-23/2026-03-13")
-    closes = client.get_kline(*call)["close"].to_list()
-    server.configure(readings={"daily_stamps": stamps})
-    assert client.get_kline(*call)["close"].to_list() == closes
-    assert len(closes) in (14, 15, 19)
