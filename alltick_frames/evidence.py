@@ -153,7 +153,9 @@ def _not_looked_at(
     quiet: list[Span] = []
     for check in known.checked:
         since = finality.instant(check.at)
-        where = _both(_span(check.start, check.end), span)
+        # A check of the newest page also knows that of what came after it only so much can have closed.
+        until = max(check.end, finality.microseconds(now)) if check.end >= check.at else check.end
+        where = _both(_span(check.start, until), span)
         # A check from the future was made by a clock that has been set back since.
         if not where or since > seen_until:
             continue
