@@ -179,15 +179,26 @@ def _reason(said: Hole | HistoryStart) -> Reason:
     return reason
 
 
-def walk_into(gap: Span, known: Known, code: str, period: Period, asked: Asked, first_held: datetime | None) -> Walk:
+def walk_into(
+    gap: Span,
+    known: Known,
+    code: str,
+    period: Period,
+    asked: Asked,
+    *,
+    first_held: datetime | None,
+    at_close: bool | None,
+) -> Walk:
     """Begin the walk that fills *gap*: from the newest bar, from the gap's end, or on from the bars held after it.
 
-    *first_held* is the stamp of the first of those, if the gap ends at coverage.
+    *first_held* is the stamp of the first of those, if the gap ends at coverage; *at_close* says what the stamps of
+    held bars are.
     """
     nothing_later = not any(other.end > gap.start for other in held(known))
     newest = asked.open_end and nothing_later
     span = Span(gap.start, max(gap.end, asked.span.end)) if newest else gap
-    walk = walk_for(code, period, span, open_end=newest, wanted=asked.count)
+    # The newest page shows what stamps are now.
+    walk = walk_for(code, period, span, open_end=newest, wanted=asked.count, at_close=None if newest else at_close)
     return joined(walk, first_held) if first_held is not None and family_of(code).pageable else walk
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,11 +16,10 @@ from alltick_frames.decode import ascending_last_wins
 from alltick_frames.errors import ClockSkewWarning, HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
 from alltick_frames.fetch import Harvest
 from alltick_frames.segments import stamps_of
-from alltick_frames.spans import Missing, Span
+from alltick_frames.spans import BEGINNING, Missing, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from alltick_frames.backfill import Judged, Walk
     from alltick_frames.errors import AllTickError, AllTickWarning
@@ -38,6 +37,7 @@ Forming = Literal["drop", "keep"]
 _NAMED_AT_MOST = 5
 # More than a slow answer explains.
 _SKEW_BORNE = timedelta(seconds=30)
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _LEFT_EDGE = ("beyond_reach", "beyond_plan")
 
 
@@ -95,12 +95,30 @@ def _walks(question: Question, code: str, archive: Archive, plan: Plan, seen_unt
         gaps = [Span(gaps[0].start, gaps[-1].end)]
     for gap in gaps if asked.count is None else gaps[-1:]:
         after = next((other for other in evidence.held(known) if other.start == gap.end), None)
-        first_held = None if after is None else _first_stamp(_read(archive, code, period, after))
-        walk = evidence.walk_into(gap, known, code, period, asked, first_held)
+        walk = evidence.walk_into(
+            gap,
+            known,
+            code,
+            period,
+            asked,
+            first_held=None if after is None else _first_stamp(_read(archive, code, period, after)),
+            at_close=_at_close(archive, code, period),
+        )
         if asked.count is not None:
             held_later = _read(archive, code, period, Span(gap.end, asked.span.end))
             walk = dataclasses.replace(walk, wanted=asked.count - len(held_later.bars))
         yield walk
+
+
+def _at_close(archive: Archive, code: str, period: Period) -> bool | None:
+    """Say what the stamps of the bars held are, if that is not always the same; None if there are none."""
+    if not finality.may_be_at_close(code, period):
+        return None
+    held = _read(archive, code, period, Span(BEGINNING, _END_OF_TIME))
+    if not len(held.keys_us):
+        return None
+    as_opens = finality.keys(stamps_of(held.bars)[:1], code, period)
+    return bool(held.keys_us[0] != as_opens[0])
 
 
 def _needed(question: Question, code: str, archive: Archive) -> Span:

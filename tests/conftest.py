@@ -33,6 +33,7 @@ def server(shared_server: at.sandbox.Sandbox) -> Iterator[at.sandbox.Sandbox]:
     shared_server.reset()
     yield shared_server
     shared_server.reset()
+    shared_server.end_replays()
     shared_server.configure(
         readings=asdict(Readings()), faults={}, latency_ms=0, jitter_ms=0, plan="professional", limits=False
     )

@@ -170,8 +170,10 @@ class TestAWeekend:
         assert client.get_kline(code, period, "2026-03-16/").equals(first)
         assert sent() == 0
         set_clocks("2026-03-23T16:00:00Z")
-        assert client.get_kline(code, period, "2026-03-16/").height > first.height - int(period == "1d")
-        assert sent() == 1
+        new = client.get_kline(code, period, "2026-03-16/").height - first.height
+        assert new >= int(period != "1d")
+        # A page repeats a bar of the one before.
+        assert sent() == max(1, -(-new // 499))
 
     def test_crypto_has_none(self, connect: Connect, sent: Sent, set_clocks: SetClocks) -> None:
         client = connect()

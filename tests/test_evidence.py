@@ -109,6 +109,7 @@ class Caller:
             for harvest in more:
                 self.fill(harvest)
             harvests += more
+            assert len(harvests) < 30
             if asked.count is None:
                 break
         table = kline.to_table(question, harvests, self.archive, SETTINGS, self.vendor.now)

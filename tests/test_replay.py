@@ -12,18 +12,11 @@ from backtesting.test import EURUSD, GOOG  # 5,000 hourly bars and 2,148 daily o
 import alltick_frames as at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
     import pandas as pd
-
-
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[at.sandbox.Sandbox]:
-    """Start a sandbox for this module alone: what is replayed stays."""
-    with at.sandbox.running(frozen=True, limits=False) as server:
-        yield server
 
 
 def as_bars(prices: pd.DataFrame) -> pl.DataFrame:

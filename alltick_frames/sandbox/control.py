@@ -64,6 +64,11 @@ async def _replay(state: State, request: Request) -> Response:
     return JSONResponse({"bars": bars.shape[1]})
 
 
+async def _end_replays(state: State, request: Request) -> Response:  # noqa: ARG001 - the signature of all
+    state.replays.clear()
+    return JSONResponse({})
+
+
 async def _bars(state: State, request: Request) -> Response:
     import pyarrow as pa  # noqa: PLC0415 - slow to import, and rarely needed
 
@@ -88,5 +93,6 @@ _HANDLERS: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "reset", _reset),
     ("POST", "configure", _configure),
     ("POST", "replay", _replay),
+    ("POST", "end_replays", _end_replays),
     ("GET", "bars", _bars),
 )

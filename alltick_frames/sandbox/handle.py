@@ -109,6 +109,10 @@ class Sandbox:
             writer.write_table(table)
         self._post(f"replay?{urlencode({'code': code, 'period': period})}", sink.getvalue().to_pybytes())
 
+    def end_replays(self) -> None:
+        """Serve the model's bars again for every code that was replayed."""
+        self._post("end_replays", b"")
+
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests since the start or the last `reset`, oldest first (the newest 100,000)."""
         logged: list[dict[str, Any]] = self._state("?requests=1")["requests"]
