@@ -208,7 +208,8 @@ def get_kline(
         closed     bool              with `forming="keep"` only
         ========== ================= ==============================================================
 
-        Bars without trades do not exist, they are not filled in.
+        Bars without trades do not exist, they are not filled in. A stock's daily bar is closed an hour after its
+        session if `exchange_calendars` is installed, otherwise at midnight at the exchange.
 
     Raises
     ------

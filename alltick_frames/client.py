@@ -288,7 +288,7 @@ class AsyncClient:
                 return error
             # Of a number of bars, the newest gap was filled; if that was not enough the next one follows.
             refused = any(harvest.refusal for harvest in asked)
-            done = question.asked.count is None or refused or question.forming == "keep"
+            done = question.asked.count is None or refused
             more = [] if done else kline.to_ask(question, self._archived(), plan, harvests)
             # A gap that stays is for the verdict to name, not to be asked for again and again.
             before = [(harvest.walk.code, harvest.walk.span) for harvest in asked]

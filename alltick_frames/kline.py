@@ -75,21 +75,21 @@ def to_ask(question: Question, archive: Archive, plan: Plan, harvests: Sequence[
     """
     if question.network == "never":
         return []
-    seen_until = _seen_until(question, harvests)
-    return [Harvest(walk) for code in question.codes for walk in _walks(question, code, archive, plan, seen_until)]
+    return [Harvest(walk) for code in question.codes for walk in _walks(question, code, archive, plan, harvests)]
 
 
 def _seen_until(question: Question, harvests: Sequence[Harvest]) -> datetime:
     return max([question.asked_at, *(harvest.walk.asked_at for harvest in harvests if harvest.walk.asked_at)])
 
 
-def _walks(question: Question, code: str, archive: Archive, plan: Plan, seen_until: datetime) -> Iterator[Walk]:
+def _walks(question: Question, code: str, archive: Archive, plan: Plan, harvests: Sequence[Harvest]) -> Iterator[Walk]:
     period, asked = question.period, question.asked
     known = archive.known(code, period)
     span = _needed(question, code, archive)
+    seen_until = _seen_until(question, harvests)
     lacking = evidence.gaps(known, code, period, span, plan, question.asked_at, seen_until=seen_until)
     gaps = [gap.span for gap in lacking if gap.reason == "not_held"]
-    if question.forming == "keep" and asked.open_end:
+    if question.forming == "keep" and asked.open_end and not harvests:
         gaps = _with_newest(gaps, span, evidence.held(known))
     if gaps and not family_of(code).pageable:
         gaps = [Span(gaps[0].start, gaps[-1].end)]

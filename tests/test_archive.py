@@ -134,6 +134,17 @@ class TestASecondCall:
             assert got.head(closed.height).drop("closed").equals(closed)
         assert client.get_kline("EURUSD", "1h", "2026-03-16T15:00Z/").equals(closed)
 
+    def test_of_a_number_of_bars_and_the_forming_one_asks_for_what_is_missing(
+        self, connect: Connect, sent: Sent, server: at.sandbox.Sandbox
+    ) -> None:
+        client = connect()
+        client.get_kline("EURUSD", "1h", "2026-02-16/")
+        sent()
+        got = client.get_kline("EURUSD", "1h", 1_500, forming="keep")
+        assert (got.height, sent()) == (1_501, 1 + 2)
+        expected = truth(server, "EURUSD", "1h", "2025-10-01", "2026-03-19").tail(1_500)
+        assert bars_of(got.filter("closed").drop("closed")).equals(expected)
+
     def test_what_was_fetched_before_a_failure_is_not_fetched_again(
         self, connect: Connect, sent: Sent, server: at.sandbox.Sandbox
     ) -> None:
