@@ -37,9 +37,13 @@ _SETTINGS = {
     "statistics": 0,
     "tag_index": 0,
     "sqlite_journal_mode": "wal",
+    # Deleted pages are used again; giving them back would move others into their place at every commit.
+    "sqlite_auto_vacuum": 0,
     # FULL: a COMMIT that returned outlives a power cut too.
     "sqlite_synchronous": 2,
 }
+# What SQLite does not keep in the file.
+_PER_CONNECTION = {"synchronous": 2, "cache_size": 2**13, "mmap_size": 2**26}
 
 
 class BytesDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
@@ -95,7 +99,32 @@ class BytesDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
 
 
 class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
-    """The SQLite index: small values inline, segments by the path of their file."""
+    """The SQLite index: small values inline, segments by the path of their file.
+
+    One connection serves all threads, which take turns (the archive's lock): diskcache's own, one per thread, keep
+    their descriptors after their threads have ended, and none but its thread can close it.
+    """
+
+    _shared: sqlite3.Connection | None = None
+    _opened_by = 0
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        if self._shared is None or self._opened_by != os.getpid():
+            # A connection must not be carried into a forked child.
+            self.close()
+            path = Path(self.directory, str(DBNAME))
+            self._shared = sqlite3.connect(path, timeout=self.timeout, isolation_level=None, check_same_thread=False)
+            self._opened_by = os.getpid()
+            for pragma, value in _PER_CONNECTION.items():
+                self._shared.execute(f"PRAGMA {pragma} = {value}")
+        return self._shared
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
 
     def inline(self, key: str) -> bytes | None:
         """Read a small value."""
@@ -109,11 +138,27 @@ class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
             found: Path | None = self.get(key, read=True)
         return found
 
+    def inline_after(self, prefix: str, key: str) -> list[tuple[str, bytes]]:
+        """Read the small values of the keys that begin with *prefix* and follow *key*, in order."""
+        query = "SELECT key, mode, filename, value FROM Cache WHERE key > ? AND key < ? AND raw = 1 ORDER BY key"
+        found = []
+        for name, mode, filename, value in self._sql(query, (key, _after(prefix))).fetchall():
+            with _named(name):
+                found.append((name, self.disk.fetch(mode, filename, value, read=False)))
+        return found
+
+    def delete_between(self, first: str, last: str) -> None:
+        """Delete small values, from one key to another, both included."""
+        self._sql("DELETE FROM Cache WHERE key >= ? AND key <= ? AND raw = 1", (first, last))
+
     def keys_of(self, prefix: str) -> list[str]:
         """List the keys that begin with *prefix*, in one query over SQLite's index of keys."""
-        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        rows = self._sql("SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key", (prefix, after))
-        return [key for (key,) in rows.fetchall()]
+        query = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key"
+        return [key for (key,) in self._sql(query, (prefix, _after(prefix))).fetchall()]
+
+
+def _after(prefix: str) -> str:
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def open_index(directory: Path) -> Index:

@@ -19,7 +19,6 @@ from alltick_frames.errors import StoreError
 from alltick_frames.segments import (
     Bars,
     Identity,
-    Merged,
     Restatement,
     blocks,
     concat,
@@ -42,6 +41,7 @@ __all__ = [
     "SCHEMA",
     "SEGMENT_PREFIX",
     "TAIL_ROWS",
+    "Answers",
     "Batch",
     "Change",
     "Checked",
@@ -52,7 +52,9 @@ __all__ = [
     "Segment",
     "Spans",
     "change",
+    "latest",
     "merged_spans",
+    "nearest_start",
 ]
 
 SCHEMA = 1
@@ -64,6 +66,8 @@ TAIL_ROWS = 512
 _MOST_RUNS = 16
 
 Spans = tuple[tuple[int, int], ...]
+# Of answers: the first and the last stamp, and when it was asked for.
+Answers = tuple[tuple[int, int, int], ...]
 S = TypeVar("S", "Checked", "Hole")
 
 
@@ -185,6 +189,8 @@ class Record(msgspec.Struct, frozen=True):
     history_start: HistoryStart | None = None
     restatements: tuple[Restatement, ...] = ()
     superseded: tuple[Superseded, ...] = ()
+    # The last entry of the log that is contained.
+    folded: int = 0
 
     @property
     def rows(self) -> int:
@@ -225,6 +231,11 @@ class Group:
     def family(self) -> str:
         """The API's half that serves the code."""
         return family_of(self.code).name.lower()
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return f"{self.period.value}:{self.code}"
 
     @property
     def index_key(self) -> str:
@@ -301,63 +312,35 @@ class Change:
     runs: tuple[tuple[str, Bars], ...]
 
 
-def change(group: Group, record: Record, batch: Batch, load: Callable[[Segment], Bars]) -> Change | None:
-    """Work out what *batch* changes in *record*; None if nothing."""
-    coverage = merged_spans((*record.coverage, *batch.proven))
-    new = Bars.of(batch.bars, batch.keys_us, batch.asked_at_us, batch.exact)
-    boundary = max((segment.last_stamp for segment in record.segments), default=None)
-    older_rows = 0 if boundary is None else int(np.searchsorted(new.stamps_us, boundary, side="right"))
-    older, newer = new[:older_rows], new[older_rows:]
-    tail = record.tail_bars().merge(newer)
-    restatements = [*tail.restatements]
-    if len(tail.bars) > TAIL_ROWS:
+def change(
+    group: Group, record: Record, older: Bars, recent: Bars, answers: Answers, load: Callable[[Segment], Bars]
+) -> Change:
+    """Put the bars *older* into the segments of *record*, and *recent* in place of its tail or, if full, as well."""
+    if len(recent) > TAIL_ROWS:
         # Both parts are disjoint and in order: the tail begins after every segment ends.
-        older, tail = concat([older, tail.bars]), Merged(Bars.none(), tail.bars)
+        older, recent = concat([older, recent]), Bars.none()
     segments: list[Segment] = []
     runs: list[tuple[str, Bars]] = []
     by_block = dict(blocks(older, group.period))
+    asked = np.array(answers, dtype=np.int64).reshape(-1, 3)
     for block in sorted({*by_block, *(segment.block for segment in record.segments)}):
-        held = [segment for segment in record.segments if segment.block == block]
-        if block not in by_block:
-            segments += held
-            continue
-        kept, written, restated = _change_block(held, by_block[block], load)
+        kept = [segment for segment in record.segments if segment.block == block]
+        if block in by_block:
+            kept, run = _change_block(kept, by_block[block], load)
+            runs.append((block, _confirmed(run, asked)))
         segments += kept
-        runs += [(block, run) for run in written]
-        restatements += restated
     after = msgspec.structs.replace(
         record,
-        coverage=coverage,
-        segments=tuple(segments),
-        **_tail(group, record, tail, coverage, batch.asked_at_us if len(newer) else 0),
-        checked=_latest((*record.checked, *batch.checked), coverage),
-        holes=_latest((*record.holes, *batch.holes), coverage),
-        history_start=_history_start(record.history_start, batch),
-        restatements=(*record.restatements, *restatements),
+        segments=tuple(_confirmed_segment(segment, asked) for segment in segments),
+        **_tail(group, record, _confirmed(recent, asked)),
     )
-    return None if after == record and not runs else Change(after, tuple(runs))
+    return Change(after, tuple(runs))
 
 
-def _change_block(
-    held: Sequence[Segment], new: Bars, load: Callable[[Segment], Bars]
-) -> tuple[list[Segment], list[Bars], Sequence[Restatement]]:
-    """Give the segments of a block that stay, the run to be written, and what it restates."""
+def _change_block(held: Sequence[Segment], new: Bars, load: Callable[[Segment], Bars]) -> tuple[list[Segment], Bars]:
+    """Give the segments of a block that stay, and the run to be written."""
     left, touched, right = _around(held, new)
-    merged = concat([load(segment) for segment in touched]).merge(new)
-    run, asked_at = merged.bars, int(new.asked_us.max())
-    if len(merged.fresh) < len(new):
-        # A page repeats a bar of the run beside it, and that alone must not rewrite the run: what is already held
-        # only counts as asked for again.
-        confirmed = {
-            segment.key: msgspec.structs.replace(segment, asked_at=max(segment.asked_at, asked_at))
-            for segment in touched
-        }
-        left, touched, right = _around(held, merged.fresh)
-        run = concat([load(segment) for segment in touched]).merge(merged.fresh).bars
-        run = with_asked(run, max(asked_at, int(run.asked_us.max()))) if touched else run
-        left, right = ([confirmed.get(segment.key, segment) for segment in side] for side in (left, right))
-    if not len(merged.fresh):
-        return left, [], ()
+    run = concat([load(segment) for segment in touched]).updated(new)
     crowded = len(left) + len(right) >= _MOST_RUNS
     # Neighbours join when the new run is no smaller: each bar is rewritten log2(block ÷ page) times, whichever
     # way a walk goes.
@@ -365,7 +348,7 @@ def _change_block(
         run = concat([load(left.pop()), run])
     while right and (crowded or right[0].rows <= len(run)):
         run = concat([run, load(right.pop(0))])
-    return [*left, *right], [run], merged.restatements
+    return [*left, *right], run
 
 
 def _around(held: Sequence[Segment], new: Bars) -> tuple[list[Segment], list[Segment], list[Segment]]:
@@ -378,19 +361,32 @@ def _around(held: Sequence[Segment], new: Bars) -> tuple[list[Segment], list[Seg
     return left, list(held[len(left) : len(held) - len(right)]), right
 
 
-def _tail(group: Group, record: Record, tail: Merged, coverage: Spans, asked_at: int) -> dict[str, Any]:
-    """Give the tail's fields; *asked_at* is when the batch's part of it was asked for, 0 if it has none."""
-    if not len(tail.bars):
+def _confirmed(bars: Bars, answers: NDArray[np.int64]) -> Bars:
+    """Say of bars kept together when the latest of them was asked for."""
+    if not len(bars):
+        return bars
+    asked_at = _asked_at(answers, int(bars.stamps_us[0]), int(bars.stamps_us[-1]))
+    return with_asked(bars, max(asked_at, int(bars.asked_us.max())))
+
+
+def _confirmed_segment(segment: Segment, answers: NDArray[np.int64]) -> Segment:
+    asked_at = _asked_at(answers, segment.first_stamp, segment.last_stamp)
+    return msgspec.structs.replace(segment, asked_at=asked_at) if asked_at > segment.asked_at else segment
+
+
+def _asked_at(answers: NDArray[np.int64], first: int, last: int) -> int:
+    return int(answers[(answers[:, 0] <= last) & (answers[:, 1] >= first), 2].max(initial=0))
+
+
+def _tail(group: Group, record: Record, bars: Bars) -> dict[str, Any]:
+    if not len(bars):
         return {"tail": b"", "tail_rows": 0, "tail_asked_at": 0}
-    fields: dict[str, Any] = {"tail_asked_at": max(record.tail_asked_at, asked_at)}
-    if len(tail.fresh):
-        identity = group.identity("tail", record.version + 1, tail.bars, coverage)
-        fields["tail"] = encode(tail.bars, identity, by_date=group.period.by_date)
-        fields["tail_rows"] = len(tail.bars)
-    return fields
+    identity = group.identity("tail", record.version + 1, bars, record.coverage)
+    tail = encode(bars, identity, by_date=group.period.by_date)
+    return {"tail": tail, "tail_rows": len(bars), "tail_asked_at": identity.asked_at}
 
 
-def _latest(stretches: Iterable[S], coverage: Spans) -> tuple[S, ...]:
+def latest(stretches: Iterable[S], coverage: Spans) -> tuple[S, ...]:
     """Keep of each key what was said of it last, and nothing of what is proven."""
     kept: list[S] = []
     for newer in sorted(stretches, key=lambda stretch: stretch.at):
@@ -415,7 +411,7 @@ def _cut(stretch: S, spans: Spans) -> list[S]:
     return pieces
 
 
-def _history_start(held: HistoryStart | None, batch: Batch) -> HistoryStart | None:
+def nearest_start(held: HistoryStart | None, batch: Batch) -> HistoryStart | None:
     """Give what is known of the beginning: not after any bar, and of two for one plan the one that says more."""
     new = batch.history_start
     if held is not None and len(batch.keys_us):

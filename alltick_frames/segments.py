@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "VALUES",
     "Bars",
     "Identity",
-    "Merged",
     "Restatement",
     "UnreadableError",
     "blocks",
@@ -40,7 +40,7 @@ __all__ = [
 _EMPTY = np.array([], dtype=np.int64)
 _KEY = pa.field("key", pa.int64(), nullable=False)
 _METADATA = b"alltick_frames"
-_VALUES = schemas.BARS.names[1:]
+VALUES = schemas.BARS.names[1:]
 _MAGIC = b"ARROW1"
 
 
@@ -140,59 +140,49 @@ class Bars:
         exact = self.exact and _exact_of(self.exact, stamps_us)
         return Bars(self.table.take(pa.array(rows)), stamps_us, self.keys_us[rows], self.asked_us[rows], exact)
 
-    def merge(self, new: Bars) -> Merged:
-        """Add the bars of *new*; of two for one stamp, the one asked for later wins."""
-        at = np.searchsorted(self.stamps_us, new.stamps_us)
-        both = np.zeros(len(new), dtype=np.bool_)
-        inside = at < len(self)
-        both[inside] = self.stamps_us[at[inside]] == new.stamps_us[inside]
-        in_new, in_held = np.flatnonzero(both), at[both]
-        later = new.asked_us[in_new] > self.asked_us[in_held]
-        restated = later & self._differs(in_held, new, in_new)
-        replaced = restated | (later & (self.keys_us[in_held] != new.keys_us[in_new]))
-        wanted = ~both
-        wanted[in_new[replaced]] = True
-        # A bar that comes again unchanged counts as asked for again: an answer in between must not win any more.
-        asked_us = np.array(self.asked_us)
-        asked_us[in_held] = np.maximum(asked_us[in_held], new.asked_us[in_new])
-        confirmed = replace(self, asked_us=asked_us)
-        if not wanted.any():
-            return Merged(confirmed, Bars.none())
-        kept = np.ones(len(self), dtype=np.bool_)
-        kept[in_held[replaced]] = False
-        restatements = [
-            Restatement(int(new.stamps_us[j]), self._values(i), new._values(j), int(new.asked_us[j]))
-            for i, j in zip(in_held[restated].tolist(), in_new[restated].tolist(), strict=True)
-        ]
-        bars = _interleave(confirmed, kept, new, wanted)
-        return Merged(bars, new if wanted.all() else new.take(np.flatnonzero(wanted)), tuple(restatements))
+    def between(self, first_us: int, last_us: int) -> Bars:
+        """Take the bars stamped from *first_us* to *last_us*, both included."""
+        start, stop = np.searchsorted(self.stamps_us, (first_us, last_us + 1)).tolist()
+        return self[start:stop]
 
-    def _differs(self, rows: NDArray[np.int64], other: Bars, other_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def shared(self, other: Bars) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the rows, here and in *other*, of the bars that both have."""
+        at = np.searchsorted(self.stamps_us, other.stamps_us)
+        both = at < len(self)
+        both[both] = self.stamps_us[at[both]] == other.stamps_us[both]
+        return at[both], np.flatnonzero(both)
+
+    def differs(self, rows: NDArray[np.int64], other: Bars, other_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Compare rows pairwise: null equals null, and a string that float64 cannot hold counts."""
-        if not len(rows):
-            return np.zeros(0, dtype=np.bool_)
-        mine, theirs = self.table.take(pa.array(rows)), other.table.take(pa.array(other_rows))
         differs = np.zeros(len(rows), dtype=np.bool_)
-        for name in _VALUES:
-            a, b = mine[name].to_numpy(), theirs[name].to_numpy()
+        for name in VALUES:
+            a, b = self.table[name].to_numpy()[rows], other.table[name].to_numpy()[other_rows]
             differs |= ~((a == b) | (np.isnan(a) & np.isnan(b)))
         changed = {stamp for (stamp, _), _ in set(self.exact.items()) ^ set(other.exact.items())}
         if changed:
             differs |= np.isin(self.stamps_us[rows], list(changed))
         return differs
 
-    def _values(self, row: int) -> tuple[float | str | None, ...]:
+    def values(self, row: int) -> tuple[float | str | None, ...]:
+        """Give open, high, low, close, volume and turnover of one bar."""
         stamp = int(self.stamps_us[row])
-        return tuple(self.exact.get((stamp, name), self.table[name][row].as_py()) for name in _VALUES)
+        return tuple(self.exact.get((stamp, name), self.table[name][row].as_py()) for name in VALUES)
 
+    def exact_by_row(self) -> tuple[tuple[int, str, str], ...]:
+        """Give `exact` as (row, column, string)."""
+        rows = np.searchsorted(self.stamps_us, [stamp for stamp, _ in self.exact]).tolist()
+        return tuple((row, column, value) for row, ((_, column), value) in zip(rows, self.exact.items(), strict=True))
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The bars after a merge, those that came in, and what they restated."""
-
-    bars: Bars
-    fresh: Bars
-    restatements: tuple[Restatement, ...] = ()
+    def updated(self, new: Bars) -> Bars:
+        """Put the bars of *new* among these, in place of those with the same stamps."""
+        if not len(new):
+            return self
+        replaced = self.shared(new)[0]
+        if not len(replaced) and not (len(self) and self.stamps_us[-1] > new.stamps_us[0]):
+            return concat([self, new])
+        kept = np.ones(len(self), dtype=np.bool_)
+        kept[replaced] = False
+        return _interleave(self, kept, new)
 
 
 def concat(parts: Sequence[Bars]) -> Bars:
@@ -214,19 +204,18 @@ def _exact_of(exact: Mapping[tuple[int, str], str], stamps_us: NDArray[np.int64]
     return {place: value for place, value in exact.items() if place[0] in within}
 
 
-def _interleave(held: Bars, kept: NDArray[np.bool_], new: Bars, wanted: NDArray[np.bool_]) -> Bars:
-    stamps_us = np.concatenate([held.stamps_us[kept], new.stamps_us[wanted]])
+def _interleave(held: Bars, kept: NDArray[np.bool_], new: Bars) -> Bars:
+    stamps_us = np.concatenate([held.stamps_us[kept], new.stamps_us])
     order = np.argsort(stamps_us, kind="stable")
-    rows = np.concatenate([np.flatnonzero(kept), len(held) + np.flatnonzero(wanted)])[order]
-    replaced, taken = set(held.stamps_us[~kept].tolist()), set(new.stamps_us[wanted].tolist())
+    rows = np.concatenate([np.flatnonzero(kept), len(held) + np.arange(len(new))])[order]
+    replaced = set(held.stamps_us[~kept].tolist())
     exact = {place: value for place, value in held.exact.items() if place[0] not in replaced}
-    exact |= {place: value for place, value in new.exact.items() if place[0] in taken}
     return Bars(
         pa.concat_tables([held.table, new.table]).take(pa.array(rows)),
         stamps_us[order],
         np.concatenate([held.keys_us, new.keys_us])[rows],
         np.concatenate([held.asked_us, new.asked_us])[rows],
-        exact,
+        exact | dict(new.exact),
     )
 
 
@@ -259,9 +248,7 @@ def encode(bars: Bars, identity: Identity, *, by_date: bool) -> bytes:
     table = bars.table.combine_chunks()
     if by_date:
         table = table.append_column(_KEY, pa.array(bars.keys_us))
-    rows = np.searchsorted(bars.stamps_us, [stamp for stamp, _ in bars.exact]).tolist()
-    exact = tuple((row, column, value) for row, ((_, column), value) in zip(rows, bars.exact.items(), strict=True))
-    identity = msgspec.structs.replace(identity, exact=exact)
+    identity = msgspec.structs.replace(identity, exact=bars.exact_by_row())
     schema = table.schema.with_metadata({_METADATA: msgspec.json.encode(identity)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:

@@ -16,6 +16,7 @@ import zlib
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,9 +24,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from alltick_frames import schemas
+from alltick_frames import records, schemas
 from alltick_frames.disk import Index, is_archive, open_index, reported
 from alltick_frames.errors import StoreError
+from alltick_frames.log import LOG_PREFIX, Log, Progress, View, encode_entry, entry_key
 from alltick_frames.periods import Period
 from alltick_frames.records import (
     INDEX_PREFIX,
@@ -38,22 +40,23 @@ from alltick_frames.records import (
     Record,
     Segment,
     Spans,
-    change,
 )
 from alltick_frames.segments import Bars, UnreadableError, check_ends, decode, encode, with_asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from alltick_frames.log import Delta
+    from alltick_frames.records import Change
     from alltick_frames.segments import Restatement
 
-__all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Record", "Summary", "summaries"]
+__all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Known", "Summary", "summaries"]
 
 T = TypeVar("T")
 
-_ARCHIVE_KEY = "archive"
+_ARCHIVE_KEY, _PROGRESS_KEY = "archive", "progress"
 _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # A reader that began with the old record is done, or reads the record again.
 _GRACE_US = 60_000_000
@@ -61,6 +64,14 @@ _PAUSES_S = (0.0, 0.01, 0.05, 0.2)
 _MOST_CONFLICTS = 1_000
 # Mapped segments kept for the next read; each is address space, not memory, and no descriptor.
 _MOST_OPENED = 1_024
+# Views kept for the next read or write of the group; each is up to 512 bars.
+_MOST_VIEWS = 1_024
+# A group that gets more bars at once goes to its record: logging them first would write them once more.
+LOGGED_ROWS = 64
+# The log is folded when it is larger: a process that begins has to read it.
+LOG_BYTES = 8_000_000
+# Records written in one transaction, which others wait for.
+_MOST_TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +105,36 @@ class Held:
         return np.concatenate(self.keys) if self.keys else np.array([], dtype=np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the archive knows of a group, without its bars; see `Held`.
+
+    Attributes
+    ----------
+    rows
+        How many bars are held.
+    first_us, last_us
+        The stamps of the first and the last of them.
+    """
+
+    coverage: Spans
+    checked: tuple[Checked, ...]
+    holes: tuple[Hole, ...]
+    history_start: HistoryStart | None
+    rows: int
+    first_us: int | None
+    last_us: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """What is to become of a group: changes to be logged or, with *change*, to be in its record at once."""
+
+    view: View
+    deltas: tuple[Delta, ...]
+    change: Change | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
     """A segment's file, mapped and found to be what the record says."""
@@ -118,7 +159,9 @@ class Archive:
         self._lock = threading.RLock()
         self._opened: OrderedDict[str, _Opened] = OrderedDict()
         self._verified: set[str] = set()
-        self._seen: dict[str, int] = {}
+        self._log = Log()
+        self._fold_above = LOG_BYTES
+        self._views: OrderedDict[Group, View] = OrderedDict()
         _archives.add(self)
 
     @classmethod
@@ -146,7 +189,7 @@ class Archive:
         return f"Archive({str(self.directory)!r})"
 
     def close(self) -> None:
-        """Close this thread's connection; those of other threads close as they end."""
+        """Close the index, which a later use opens again, and let go of mapped files."""
         with self._using():
             self._index.close()
             self._opened.clear()
@@ -154,13 +197,29 @@ class Archive:
     def groups(self) -> list[tuple[str, Period]]:
         """List the codes and periods of which something is held or known."""
         with self._using() as index:
-            keys = index.keys_of(INDEX_PREFIX)
-        named = [key.split(":", 3) for key in keys]
+            self._catch_up(index)
+            keys = set(index.keys_of(INDEX_PREFIX)) | {self._group(name).index_key for name in self._log.names()}
+        named = [key.split(":", 3) for key in sorted(keys)]
         return [(code, Period(period)) for _, _, period, code in named]
 
-    def held(self, code: str, period: Period) -> Record | None:
-        """Give what is known of a group, without its bars; None if nothing is."""
-        return self._record(Group(self.origin, code, period))
+    def known(self, code: str, period: Period) -> Known:
+        """Give what is known of a group, without its bars."""
+        view = self._view(Group(self.origin, code, period))
+        stamps_us = [stamp for segment in view.record.segments for stamp in (segment.first_stamp, segment.last_stamp)]
+        stamps_us += [int(bars.stamps_us[row]) for bars in (view.older, view.recent) if len(bars) for row in (0, -1)]
+        return Known(
+            coverage=view.record.coverage,
+            checked=view.record.checked,
+            holes=view.record.holes,
+            history_start=view.record.history_start,
+            rows=view.rows,
+            first_us=min(stamps_us, default=None),
+            last_us=max(stamps_us, default=None),
+        )
+
+    def restatements(self, code: str, period: Period) -> tuple[Restatement, ...]:
+        """List the closed bars of a group that a later answer changed, in the order of writing."""
+        return self._view(Group(self.origin, code, period)).record.restatements
 
     def read(self, code: str, period: Period, start_us: int, end_us: int) -> Held:
         """Give the bars whose key lies in `[start_us, end_us)`, and all of the group's coverage.
@@ -171,68 +230,177 @@ class Archive:
             A segment is missing or damaged, or the index row cannot be read.
         """
         group = Group(self.origin, code, period)
-        return self._patiently(group, lambda record: self._read(group, record, start_us, end_us))
+        return self._patiently(group, lambda view: self._read(view, start_us, end_us))
 
-    def _read(self, group: Group, record: Record, start_us: int, end_us: int) -> Held:
-        wanted = [segment for segment in record.segments if segment.first < end_us and segment.last >= start_us]
-        parts = [self._load(group, segment) for segment in sorted(wanted, key=lambda segment: segment.first_stamp)]
-        parts = [part.within(start_us, end_us) for part in [*parts, record.tail_bars()]]
-        parts = [part for part in parts if len(part)]
+    def _read(self, view: View, start_us: int, end_us: int) -> Held:
+        parts = view.parts(
+            partial(self._load, view.group), lambda segment: segment.first < end_us and segment.last >= start_us
+        )
+        within = [part.within(start_us, end_us) for part in parts]
+        within = [part for part in within if len(part)]
         return Held(
-            bars=pa.concat_tables([part.table for part in parts]) if parts else schemas.BARS.empty_table(),
-            coverage=record.coverage,
-            checked=record.checked,
-            holes=record.holes,
-            exact={place: value for part in parts for place, value in part.exact.items()},
-            history_start=record.history_start,
-            keys=tuple(part.keys_us for part in parts),
+            bars=pa.concat_tables([part.table for part in within]) if within else schemas.BARS.empty_table(),
+            coverage=view.record.coverage,
+            checked=view.record.checked,
+            holes=view.record.holes,
+            exact={place: value for part in within for place, value in part.exact.items()},
+            history_start=view.record.history_start,
+            keys=tuple(part.keys_us for part in within),
         )
 
-    def known(self, code: str, period: Period) -> Record:
-        """Give what is known of a group, without its bars."""
-        group = Group(self.origin, code, period)
-        return self._record(group) or group.empty()
-
-    def restatements(self, code: str, period: Period) -> tuple[Restatement, ...]:
-        """List the closed bars of a group that a later answer changed."""
-        return self.known(code, period).restatements
+    def write(self, code: str, period: Period, batch: Batch) -> None:
+        """Merge *batch* into its group; see `write_many`."""
+        self.write_many([(code, period, batch)])
 
     def write_many(self, batches: Iterable[tuple[str, Period, Batch]]) -> None:
-        """Write several."""
-        for code, period, batch in batches:
-            self.write(code, period, batch)
+        """Merge each batch into its group, those of one group in order; durable when this returns.
 
-    def write(self, code: str, period: Period, batch: Batch) -> None:
-        """Merge *batch* into the group; durable when this returns.
+        The batches of one group are kept together or not at all, also if the process is killed.
 
         Raises
         ------
         StoreError
-            The archive cannot be written, or a segment to be merged is damaged.
+            The archive cannot be written, or a segment to be compared with is damaged; what concerns other groups is
+            written all the same.
         """
-        group = Group(self.origin, code, period)
+        to_write: dict[Group, list[Batch]] = {}
+        for code, period, batch in batches:
+            to_write.setdefault(Group(self.origin, code, period), []).append(batch)
+        errors: list[StoreError] = []
         for attempt in range(_MOST_CONFLICTS):
-            if self._patiently(group, lambda record: self._try_write(group, record, batch)):
-                return
-            # Someone else's write came first, so the whole archive makes progress: read theirs and merge anew.
+            overtaken = self._try_write(to_write, errors)
+            if not overtaken:
+                break
+            to_write = {group: to_write[group] for group in overtaken}
+            # Someone else's write came first, so the whole archive makes progress: read theirs and decide anew.
             time.sleep(random.uniform(0, min(attempt, 10)) / 1000)  # noqa: S311  # no secret
-        raise StoreError(f"{code} {period.value} in {self.directory} was rewritten {_MOST_CONFLICTS} times meanwhile")
+        else:
+            raise StoreError(
+                f"{len(to_write)} groups in {self.directory} were written {_MOST_CONFLICTS} times meanwhile"
+            )
+        if errors:
+            raise errors[0]
+        if self._log.size > self._fold_above:
+            self._fold()
 
-    def _try_write(self, group: Group, record: Record, batch: Batch) -> bool:
-        """Write unless the record has changed since it was read."""
-        changed = change(group, record, batch, lambda segment: self._load(group, segment))
-        if changed is None:
+    def _try_write(self, to_write: Mapping[Group, Sequence[Batch]], errors: list[StoreError]) -> list[Group]:
+        """Write what others have not overtaken, and give the groups they have."""
+        small: list[_Plan] = []
+        large: list[_Plan] = []
+        overtaken: list[_Plan] = []
+        for group, batches in to_write.items():
+            try:
+                plan = self._patiently(group, partial(self._plan, batches=batches))
+            except StoreError as error:
+                errors.append(error)
+                continue
+            if plan is not None:
+                (small if plan.change is None else large).append(plan)
+            if len(large) == _MOST_TOGETHER:
+                overtaken += self._commit(large)
+                large = []
+        # All small changes are one entry of the log; it may as well be that of the last large ones.
+        return [plan.view.group for plan in (*overtaken, *self._commit([*large, *small]))]
+
+    def _plan(self, view: View, batches: Sequence[Batch]) -> _Plan | None:
+        """Decide what the batches change; None if nothing."""
+        load = partial(self._load, view.group)
+        deltas: list[Delta] = []
+        after = view
+        for batch in batches:
+            delta = after.decide(batch, load)
+            if delta is not None:
+                deltas.append(delta)
+                after = after.after(view.upto, [delta])
+        if not deltas:
+            return None
+        new_rows = after.rows_logged - view.rows_logged
+        if new_rows <= LOGGED_ROWS and after.rows_waiting <= records.TAIL_ROWS:
+            return _Plan(view, tuple(deltas))
+        return _Plan(view, tuple(deltas), after.folded(load))
+
+    def _fold(self) -> None:
+        """Put what the log has into the records, and empty it."""
+        with self._using() as index:
+            self._catch_up(index)
+            upto, names = self._log.last, sorted(self._log.names())
+        left = False
+        for first in range(0, len(names), _MOST_TOGETHER):
+            plans: list[_Plan] = []
+            for name in names[first : first + _MOST_TOGETHER]:
+                try:
+                    plan = self._patiently(self._group(name), self._plan_fold)
+                except StoreError:
+                    # A group that cannot be read says so to its readers; the others' writers have no part in it.
+                    left = True
+                    continue
+                plans += [plan] if plan is not None else []
+            left |= bool(self._commit(plans))
+        if not left:
+            with self._using() as index, index.transact():
+                progress = self._progress(index)
+                index.delete_between(LOG_PREFIX, entry_key(upto))
+                deleted = max(progress.deleted, upto)
+                index.set(_PROGRESS_KEY, msgspec.msgpack.encode(msgspec.structs.replace(progress, deleted=deleted)))
+        with self._using() as index:
+            self._catch_up(index)
+            self._fold_above = self._log.size + LOG_BYTES
+
+    def _plan_fold(self, view: View) -> _Plan | None:
+        return _Plan(view, (), view.folded(partial(self._load, view.group))) if view.logged else None
+
+    def _commit(self, plans: Sequence[_Plan]) -> list[_Plan]:
+        """Carry out the plans in one transaction, but for those that others have overtaken; give these."""
+        if not plans:
+            return []
+        prepared = [(plan, self._prepare(plan.view, plan.change) if plan.change else None) for plan in plans]
+        overtaken: list[_Plan] = []
+        logged: dict[str, tuple[Delta, ...]] = {}
+        with self._using() as index, index.transact():
+            self._catch_up(index)
+            progress = self._progress(index)
+            after: list[tuple[_Plan, Record]] = []
+            for plan, record in prepared:
+                if self._is_overtaken(index, progress, plan):
+                    overtaken.append(plan)
+                    continue
+                if plan.deltas:
+                    # Without changes the entry still tells who decided meanwhile that the group is another now.
+                    logged[plan.view.group.name] = () if record else plan.deltas
+                if record:
+                    after.append((plan, record))
+            if logged:
+                progress = msgspec.structs.replace(progress, last=progress.last + 1)
+                index.set(entry_key(progress.last), encode_entry(logged))
+                index.set(_PROGRESS_KEY, msgspec.msgpack.encode(progress))
+            for plan, record in after:
+                folded = progress.last if plan.deltas else plan.view.upto
+                row = msgspec.msgpack.encode(msgspec.structs.replace(record, folded=folded))
+                index.set(plan.view.group.index_key, row)
+        for plan, record in prepared:
+            if record and plan in overtaken:
+                listed = {segment.key for segment in plan.view.record.segments}
+                self._delete(segment.key for segment in record.segments if segment.key not in listed)
+        return overtaken
+
+    def _is_overtaken(self, index: Index, progress: Progress, plan: _Plan) -> bool:
+        """Say whether the plan was made on what is not the truth any more."""
+        group, view = plan.view.group, plan.view
+        if plan.deltas and (progress.deleted > view.upto or self._log.changed(group.name, view.upto)):
             return True
+        if plan.change is None:
+            return False
+        current = group.record(index.inline(group.index_key))
+        return (current.version if current else 0) != view.record.version
+
+    def _prepare(self, view: View, changed: Change) -> Record:
+        """Write the segments that a record is going to list."""
         # Deleted before the record forgets them: a kill in between leaves nothing behind.
         now_us = _now_us()
-        due = {old.key for old in record.superseded if old.at_us <= now_us - _GRACE_US}
+        due = {old.key for old in view.record.superseded if old.at_us <= now_us - _GRACE_US}
         self._delete(due)
-        written = [self._write_segment(group, changed.record, block, bars) for block, bars in changed.runs]
-        after = changed.record.succeed(record, written, due, now_us)
-        if self._commit(group, record.version, after):
-            return True
-        self._delete(segment.key for segment in written)
-        return False
+        written = [self._write_segment(view.group, changed.record, block, bars) for block, bars in changed.runs]
+        return changed.record.succeed(view.record, written, due, now_us)
 
     def _write_segment(self, group: Group, record: Record, block: str, bars: Bars) -> Segment:
         identity = group.identity(block, record.version + 1, bars, record.coverage)
@@ -256,35 +424,58 @@ class Archive:
             asked_at=identity.asked_at,
         )
 
-    def _commit(self, group: Group, base_version: int, after: Record) -> bool:
-        """Make *after* the truth, unless the version is no longer *base_version*."""
-        row = msgspec.msgpack.encode(after)
-        with self._using() as index, index.transact():
-            current = group.record(index.inline(group.index_key))
-            if (current.version if current else 0) != base_version:
-                return False
-            index.set(group.index_key, row)
-        return True
-
     def _delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             with self._using() as index:
                 index.delete(key)
 
-    def _record(self, group: Group) -> Record | None:
-        with self._using() as index:
-            row = index.inline(group.index_key)
-        return group.record(row)
+    def _group(self, name: str) -> Group:
+        period, code = name.split(":", 1)
+        return Group(self.origin, code, Period(period))
 
-    def _patiently(self, group: Group, act: Callable[[Record], T]) -> T:
-        """Run *act* on the group's record, and again on a fresh one if a segment was replaced meanwhile."""
+    def _progress(self, index: Index) -> Progress:
+        row = index.inline(_PROGRESS_KEY)
+        try:
+            return msgspec.msgpack.decode(row, type=Progress) if row is not None else Progress()
+        except msgspec.MsgspecError as error:
+            why = str(error)
+        raise StoreError(f"archive entry {_PROGRESS_KEY!r} cannot be read: {why}")
+
+    def _catch_up(self, index: Index) -> None:
+        """Read the entries that the log got, and let go of those it lost, since this process last looked."""
+        progress = self._progress(index)
+        if progress.last > self._log.last:
+            for key, value in index.inline_after(LOG_PREFIX, entry_key(self._log.last)):
+                self._log.add(key, value)
+            # Entries between that are there no more are in their groups' records, which are read after the log.
+            self._log.last = max(self._log.last, progress.last)
+        self._log.forget(progress.deleted)
+
+    def _view(self, group: Group) -> View:
+        """Give a group as it is now."""
+        with self._using() as index:
+            # The log before the record: what is folded in between is only there twice, never missing.
+            self._catch_up(index)
+            upto = self._log.last
+            record = group.record(index.inline(group.index_key)) or group.empty()
+            view = self._views.get(group)
+            if view is None or view.record.version != record.version:
+                self._forget_superseded(group, record)
+                view = View.of(group, record)
+            view = view.after(max(upto, view.upto), self._log.of(group.name, view.upto))
+            self._views[group] = view
+            self._views.move_to_end(group)
+            while len(self._views) > _MOST_VIEWS:
+                self._views.popitem(last=False)
+        return view
+
+    def _patiently(self, group: Group, act: Callable[[View], T]) -> T:
+        """Run *act* on the group as it is, and again on a fresh look if a segment was replaced meanwhile."""
         why = ""
         for pause_s in _PAUSES_S:
             time.sleep(pause_s)
             try:
-                record = self._record(group) or group.empty()
-                self._forget_superseded(group, record)
-                return act(record)
+                return act(self._view(group))
             except UnreadableError as error:
                 why = str(error)
         raise StoreError(
@@ -294,13 +485,9 @@ class Archive:
 
     def _forget_superseded(self, group: Group, record: Record) -> None:
         """Let go of mappings that the record lists no more: a mapped file keeps its disk space when deleted."""
-        with self._lock:
-            if self._seen.get(group.index_key) == record.version:
-                return
-            self._seen[group.index_key] = record.version
-            listed = {segment.key for segment in record.segments}
-            for key in [key for key in self._opened if key.startswith(group.segment_prefix) and key not in listed]:
-                del self._opened[key]
+        listed = {segment.key for segment in record.segments}
+        for key in [key for key in self._opened if key.startswith(group.segment_prefix) and key not in listed]:
+            del self._opened[key]
 
     def _load(self, group: Group, segment: Segment) -> Bars:
         try:

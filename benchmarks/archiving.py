@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 MINUTE_US, DAY_US = 60_000_000, 86_400_000_000
 # Two years from 2024-01-01: 24 blocks of 1-minute bars.
 FIRST_US, BARS = 1_704_067_200_000_000, 1_000_000
-ROW_BYTES = 7 * 8
+ROW_BYTES, PAGE = 7 * 8, 500
+# Codes and minutes. The part is long enough that the log is folded and tails become segments.
+FULL_DAY, PART_OF_DAY = (500, 1440), (50, 600)
 GROUP = ("BTCUSDT", Period.MINUTE_1)
 
 
-def measure() -> list[Result]:
-    """Measure reading and writing."""
+def measure(*, full: bool = False) -> list[Result]:
+    """Measure reading and writing; the day of 500 codes only if *full*, which takes minutes."""
     with tempfile.TemporaryDirectory() as directory:
-        return [*reading(Path(directory)), appending(Path(directory) / "day")]
+        return [*reading(Path(directory)), a_day(Path(directory) / "day", *(FULL_DAY if full else PART_OF_DAY))]
 
 
 def reading(directory: Path) -> list[Result]:
@@ -43,8 +45,7 @@ def reading(directory: Path) -> list[Result]:
     raw = directory / "raw.arrow"
     with pa.OSFile(str(raw), "wb") as sink, pa.ipc.new_file(sink, bars.schema) as writer:
         writer.write_table(bars)
-    record = archive.held(*GROUP)
-    blocks = len(record.segments) if record else 0
+    blocks = len(list((directory / "alltick" / "segments").iterdir()))
     archive.close()
 
     def read_raw() -> float:
@@ -78,45 +79,50 @@ def reading(directory: Path) -> list[Result]:
     ]
 
 
-def appending(directory: Path) -> Result:
-    """Count the bytes a process writes that appends a bar a minute for a day to a group that holds three weeks."""
-    bars, stamps = bars_of(FIRST_US, 21 * 1440)
-    archive = Archive.open(directory, "alltick")
-    archive.write(*GROUP, Batch(bars, stamps, ((FIRST_US, FIRST_US + 21 * DAY_US),), 1))
-    archive.close()
+def a_day(directory: Path, codes: int, minutes: int) -> Result:
+    """Count the bytes that a process writes which gets each code's newest page, each minute, as the client does."""
+    arguments = (str(directory), str(codes), str(minutes))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.archiving", str(directory)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks.archiving", *arguments], capture_output=True, text=True, check=True
     )
-    by_us, by_kernel = map(int, done.stdout.split())
-    new = 1440 * ROW_BYTES
+    by_kernel, median_s, worst_s, first_s, size = map(float, done.stdout.split())
+    new = codes * minutes * ROW_BYTES
     return Result(
-        "archive, bytes written ÷ new, a bar a minute",
-        by_us / new,
+        f"archive, bytes written ÷ new, {codes} codes, {minutes} minutes",
+        by_kernel / new,
         "≤ 20",
-        f"{by_us:,} ÷ {new:,} bytes handed to SQLite and files; {by_kernel / new:.0f} by write() calls, WAL and pages",
+        f"{by_kernel:,.0f} ÷ {new:,} bytes by write() calls; a minute takes {median_s * 1e3:.0f} ms, at most "
+        f"{worst_s * 1e3:.0f}; then a new process's first read {first_s * 1e3:.0f} ms, {size:,.0f} bytes on disk",
     )
 
 
-def append_a_day(directory: Path) -> None:
-    """Append bar by bar; print the bytes of values, and those the kernel counted."""
-    from alltick_frames import disk  # noqa: PLC0415  # counted in this process only
-
-    counted = 0
-    store = disk.BytesDisk.store
-
-    def counting(self: Any, value: Any, *args: Any, **options: Any) -> Any:
-        nonlocal counted
-        counted += len(value)
-        return store(self, value, *args, **options)
-
-    disk.BytesDisk.store = counting  # type: ignore[method-assign]
+def live_a_day(directory: Path, codes: int, minutes: int) -> None:
+    """Write a page of 500 bars of each code, each minute, one of them new; print what it cost."""
     archive = Archive.open(directory, "alltick")
-    before = written_so_far()
-    for minute in range(21 * 1440, 22 * 1440):
-        bars, stamps = bars_of(FIRST_US + minute * MINUTE_US, 1)
-        at = int(stamps[0])
-        archive.write(*GROUP, Batch(bars, stamps, ((at - MINUTE_US, at + MINUTE_US),), minute))
-    print(counted, written_so_far() - before)
+    names = [f"CODE{number:03}" for number in range(codes)]
+    bars, stamps = bars_of(FIRST_US, PAGE + minutes)
+    archive.write_many([(name, Period.MINUTE_1, page(bars, stamps, 0)) for name in names])
+    before, took_s = written_so_far(), []
+    for minute in range(1, minutes + 1):
+        batches = [(name, Period.MINUTE_1, page(bars, stamps, minute)) for name in names]
+        started = time.perf_counter()
+        archive.write_many(batches)
+        took_s.append(time.perf_counter() - started)
+    by_kernel = written_so_far() - before
+    archive.close()
+    archive = Archive.open(directory, "alltick")
+    started = time.perf_counter()
+    assert archive.read(names[-1], Period.MINUTE_1, 0, 2**62).bars.equals(bars)
+    first_s = time.perf_counter() - started
+    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    print(by_kernel, sorted(took_s)[len(took_s) // 2], max(took_s), first_s, size)
+
+
+def page(bars: pa.Table, stamps: np.ndarray[Any, np.dtype[np.int64]], minute: int) -> Batch:
+    """Give the newest page at a minute, which proves from its first bar to its last."""
+    keys_us = stamps[minute : minute + PAGE]
+    proven = ((int(keys_us[0]), int(keys_us[-1]) + MINUTE_US),)
+    return Batch(bars.slice(minute, PAGE), keys_us, proven, int(keys_us[-1]) + 2 * MINUTE_US)
 
 
 def written_so_far() -> int:
@@ -155,4 +161,4 @@ def how(ours: float, theirs: float) -> str:
 
 
 if __name__ == "__main__":
-    append_a_day(Path(sys.argv[1]))
+    live_a_day(Path(sys.argv[1]), *map(int, sys.argv[2:]))

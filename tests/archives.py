@@ -8,7 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from alltick_frames import schemas
-from alltick_frames.store import Batch, Held
+from alltick_frames.disk import open_index
+from alltick_frames.periods import Period
+from alltick_frames.records import Group, Record
+from alltick_frames.store import Archive, Batch, Held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,6 +53,16 @@ def minutes(first: int, stop: int, price: float = 1.0) -> dict[int, Row]:
     return {
         START + minute * MINUTE: (price + minute, None if minute % 7 == 0 else minute) for minute in range(first, stop)
     }
+
+
+def record_of(archive: Archive, code: str = "EURUSD", period: Period = Period.MINUTE_1) -> Record | None:
+    """Read a group's index row, which the log may be ahead of."""
+    group = Group(archive.origin, code, period)
+    index = open_index(archive.directory)
+    try:
+        return group.record(index.inline(group.index_key))
+    finally:
+        index.close()
 
 
 def rows_of(held: Held) -> dict[int, Row]:

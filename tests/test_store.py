@@ -25,10 +25,11 @@ from alltick_frames import store
 from alltick_frames.codes import family_of
 from alltick_frames.disk import open_index
 from alltick_frames.errors import StoreError
+from alltick_frames.log import View
 from alltick_frames.periods import Period
-from alltick_frames.records import SCHEMA, TAIL_ROWS
+from alltick_frames.records import SCHEMA, TAIL_ROWS, Group
 from alltick_frames.store import Archive, Batch, Checked, HistoryStart, Hole
-from tests.archives import DAY, EVER, MINUTE, START, batch, minutes, rows_of, table
+from tests.archives import DAY, EVER, MINUTE, START, batch, minutes, record_of, rows_of, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,10 @@ def segment_files(archive: Archive) -> list[Path]:
     return sorted((archive.directory / "segments").iterdir())
 
 
+def log_of(archive: Archive) -> list[str]:
+    return open_index(archive.directory).keys_of("log:")
+
+
 def in_process(source: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", source, *map(str, arguments)],
@@ -73,7 +78,8 @@ class TestWhatIsWritten:
         held = archive.read(CODE, M1, *EVER)
         assert rows_of(held) == {}
         assert (held.coverage, held.checked, held.holes, held.history_start) == ((), (), (), None)
-        assert archive.held(CODE, M1) is None
+        known = archive.known(CODE, M1)
+        assert (known.rows, known.first_us, known.last_us, known.coverage) == (0, None, None, ())
         assert archive.groups() == []
 
     def test_an_empty_batch_still_proves(self, archive: Archive) -> None:
@@ -125,7 +131,7 @@ class TestWhatIsWritten:
     def test_pages_walking_back_arrive_whole_in_few_runs(self, archive: Archive) -> None:
         for page in range(60, 0, -1):
             archive.write(CODE, M1, batch(minutes(page * 499 - 499, page * 499 + 1), 100 - page))
-        record = archive.held(CODE, M1)
+        record = record_of(archive)
         assert record is not None
         assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 60 * 499 + 1)
         assert record.coverage == ((START, START + 60 * 499 * MINUTE + 1),)
@@ -180,9 +186,7 @@ class TestWhatIsWritten:
         archive.write(CODE, M1, batch(minutes(0, 100), 2))
         archive.write(CODE, M1, batch(minutes(300, 1000), 3))
         archive.write(CODE, M1, batch({stamp: (5.0, 1.0)}, 4))
-        record = archive.held(CODE, M1)
-        assert record is not None
-        (restated,) = record.restatements
+        (restated,) = archive.restatements(CODE, M1)
         assert restated.stamp_us == stamp
         assert restated.old == (101.0, 101.0, 101.0, "101.00000000000000001", 100.0, None)
         assert restated.new == (5.0, 5.0, 5.0, 5.0, 1.0, None)
@@ -212,11 +216,8 @@ class TestTwoAnswersForOneBar:
     def test_the_later_asked_wins_and_is_listed(self, archive: Archive, rows: dict[int, Any]) -> None:
         archive.write(CODE, M1, batch({self.STAMP: (9.0, None)}, 11))
         assert rows_of(archive.read(CODE, M1, *EVER)) == rows | {self.STAMP: (9.0, None)}
-        record = archive.held(CODE, M1)
-        assert record is not None
-        assert [(one.stamp_us, one.old[0], one.new[0], one.asked_at_us) for one in record.restatements] == [
-            (self.STAMP, 4.0, 9.0, 11)
-        ]
+        listed = archive.restatements(CODE, M1)
+        assert [(one.stamp_us, one.old[0], one.new[0], one.asked_at_us) for one in listed] == [(self.STAMP, 4, 9, 11)]
 
     @pytest.mark.parametrize("asked_at", [9, 10])
     def test_one_not_asked_later_changes_nothing(self, archive: Archive, rows: dict[int, Any], asked_at: int) -> None:
@@ -231,9 +232,9 @@ class TestTwoAnswersForOneBar:
         assert rows_of(archive.read(CODE, M1, *EVER)) == rows
 
     def test_equal_values_write_nothing(self, archive: Archive, rows: dict[int, Any]) -> None:
-        before = (segment_files(archive), archive.held(CODE, M1))
+        before = (segment_files(archive), record_of(archive), log_of(archive))
         archive.write(CODE, M1, batch(rows, 10))
-        assert (segment_files(archive), archive.held(CODE, M1)) == before
+        assert (segment_files(archive), record_of(archive), log_of(archive)) == before
 
 
 class TestSupersededSegments:
@@ -242,6 +243,7 @@ class TestSupersededSegments:
     ) -> None:
         now = 1_000_000_000
         monkeypatch.setattr(store, "_now_us", lambda: now)
+        monkeypatch.setattr(store, "LOGGED_ROWS", 0)
         archive.write(CODE, M1, batch(minutes(100, 800), 1))
         old = segment_files(archive)
         archive.write(CODE, M1, batch(minutes(0, 800, 2.0), 2))
@@ -251,7 +253,7 @@ class TestSupersededSegments:
         now += 2_000_000
         archive.write(CODE, M1, batch(minutes(801, 802), 4))
         assert not set(old) & set(segment_files(archive))
-        record = archive.held(CODE, M1)
+        record = record_of(archive)
         assert record is not None
         assert record.superseded == ()
         assert len(segment_files(archive)) == len(record.segments)
@@ -261,16 +263,16 @@ class TestSupersededSegments:
         self, archive: Archive, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         archive.write(CODE, M1, batch(minutes(0, 800), 1))
-        stale = archive.held(CODE, M1)
+        stale = record_of(archive)
         archive.write(CODE, M1, batch(minutes(0, 800, 2.0), 2))
         assert stale is not None
         for path in segment_files(archive):
             if any(path.stem in segment.key.replace(":", "_") for segment in stale.segments):
                 path.unlink()
         reader = again(archive)
-        stale_once = iter([stale])
-        fresh: Callable[[Any], Any] = getattr(reader, "_record")  # noqa: B009  # the seam a race would use
-        monkeypatch.setattr(reader, "_record", lambda group: next(stale_once, None) or fresh(group))
+        stale_once = iter([View.of(Group("alltick", CODE, M1), stale)])
+        fresh: Callable[[Any], Any] = getattr(reader, "_view")  # noqa: B009  # the seam a race would use
+        monkeypatch.setattr(reader, "_view", lambda group: next(stale_once, None) or fresh(group))
         assert rows_of(reader.read(CODE, M1, *EVER)) == minutes(0, 800, 2.0)
 
     def test_a_mapped_table_outlives_its_segment(self, archive: Archive) -> None:
@@ -381,7 +383,7 @@ class TestDamage:
             path.unlink()
         else:
             path.write_bytes(value)
-        (named,) = [segment.key for segment in filled.held(CODE, M1).segments if segment.block == "2026-02"]  # type: ignore[union-attr]
+        (named,) = [segment.key for segment in record_of(filled).segments if segment.block == "2026-02"]  # type: ignore[union-attr]
         with pytest.raises(StoreError, match=f"EURUSD 1m cannot be read: segment '{named}'"):
             again(filled).read(CODE, M1, *EVER)
 
@@ -589,7 +591,7 @@ for thread in threads: thread.join()
         month = 31 * DAY
         rows = {number * month + 10 * DAY - 1000 * month: (float(number), None) for number in range(2000)}
         archive.write(CODE, M1, batch(rows))
-        record = archive.held(CODE, M1)
+        record = record_of(archive)
         assert record is not None
         assert len(record.segments) > 1900
         source = """

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from alltick_frames import records, store
 from alltick_frames.periods import Period
 from alltick_frames.store import Archive
-from tests.archives import EVER, MINUTE, START, Row, batch, rows_of
+from tests.archives import EVER, MINUTE, START, Row, batch, record_of, rows_of
 
 CODE, M1 = "EURUSD", Period.MINUTE_1
 # Three months in steps of a day and some, so that few bars touch many blocks.
@@ -113,7 +113,7 @@ class ArchiveMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_record_adds_up(self) -> None:
-        record = self.archives[1].held(CODE, M1)
+        record = record_of(self.archives[1])
         if record is None:
             assert not self.bars
             return

@@ -21,7 +21,7 @@ ROWS = (
     ("errors", "notices", "periods"),
     ("codes", "plans", "schemas", "spans"),
     ("ranges", "settings", "calendars", "finality"),
-    ("wire", "decode", "backfill", "budget", "segments", "records", "evidence"),
+    ("wire", "decode", "backfill", "budget", "segments", "records", "log", "evidence"),
     ("ledger", "transport", "disk", "store", "fetch", "frames", "progress", "background", "kline", "holdings"),
     ("client",),
     ("api",),

@@ -1,0 +1,364 @@
+"""The archive's log: what answers added to many groups, in one small entry, until it is folded into their records.
+
+A group is its record and the log's changes after it, in order; `View` is that, for a reader as for who folds. No I/O.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from alltick_frames import schemas
+from alltick_frames.errors import StoreError
+from alltick_frames.records import (
+    SCHEMA,
+    Answers,
+    Batch,
+    Change,
+    Checked,
+    Group,
+    HistoryStart,
+    Hole,
+    Record,
+    Segment,
+    Spans,
+    change,
+    latest,
+    merged_spans,
+    nearest_start,
+)
+from alltick_frames.segments import VALUES, Bars, Restatement, concat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["LOG_PREFIX", "Delta", "Log", "Progress", "View", "encode_entry", "entry_key"]
+
+LOG_PREFIX = "log:"
+_CRC_BYTES = 4
+_WORD_BYTES = 8
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """The number of the log's last entry, and of the last that was deleted; they never begin again."""
+
+    last: int = 0
+    deleted: int = 0
+
+
+class Delta(msgspec.Struct, frozen=True, array_like=True):
+    """What one batch changed of a group.
+
+    Attributes
+    ----------
+    rows
+        Bars that were not held, or have other values now: stamps, of trading dates the keys, and the six values,
+        column by column; NaN is null, for a value never is NaN.
+    added
+        How many of them were not held.
+    answered
+        The first and the last stamp of the batch's bars, if it had any: all of them were asked for at *asked_at*.
+    history_start
+        What is now known of it; empty if the batch changed nothing.
+    exact
+        (row, column, string) of the values that float64 cannot hold.
+    """
+
+    rows: bytes
+    added: int
+    answered: tuple[int, int] | None
+    asked_at: int
+    proven: Spans = ()
+    checked: tuple[Checked, ...] = ()
+    holes: tuple[Hole, ...] = ()
+    history_start: tuple[HistoryStart | None, ...] = ()
+    exact: tuple[tuple[int, str, str], ...] = ()
+    restatements: tuple[Restatement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A group as its record and the log have it.
+
+    Attributes
+    ----------
+    record
+        The index row, with what the log says beside bars.
+    upto
+        The last entry of the log that is contained.
+    logged
+        How many changes of the log are.
+    rows
+        How many bars are held.
+    older, recent
+        The log's bars that belong before or among those of segments; the tail's and the log's after all segments.
+    answers
+        What the log's batches had asked for.
+    """
+
+    group: Group
+    record: Record
+    upto: int
+    logged: int
+    rows: int
+    older: Bars
+    recent: Bars
+    answers: Answers = ()
+
+    @classmethod
+    def of(cls, group: Group, record: Record) -> View:
+        """View a record without a log."""
+        return cls(group, record, record.folded, 0, record.rows, Bars.none(), record.tail_bars())
+
+    def after(self, upto: int, deltas: Sequence[Delta]) -> View:
+        """Add changes, in order; *upto* is the entry of the last."""
+        if not deltas:
+            return replace(self, upto=upto)
+        record = self.record
+        coverage = merged_spans((*record.coverage, *(span for delta in deltas for span in delta.proven)))
+        starts = [record.history_start, *(start for delta in deltas for start in delta.history_start)]
+        new = _bars(deltas, by_date=self.group.period.by_date)
+        last = max((segment.last_stamp for segment in record.segments), default=None)
+        cut = 0 if last is None else int(np.searchsorted(new.stamps_us, last, side="right"))
+        return View(
+            self.group,
+            msgspec.structs.replace(
+                record,
+                coverage=coverage,
+                checked=latest((*record.checked, *(one for delta in deltas for one in delta.checked)), coverage),
+                holes=latest((*record.holes, *(hole for delta in deltas for hole in delta.holes)), coverage),
+                history_start=starts[-1],
+                restatements=(*record.restatements, *(one for delta in deltas for one in delta.restatements)),
+            ),
+            upto,
+            self.logged + len(deltas),
+            self.rows + sum(delta.added for delta in deltas),
+            self.older.updated(new[:cut]),
+            self.recent.updated(new[cut:]),
+            (*self.answers, *((*delta.answered, delta.asked_at) for delta in deltas if delta.answered is not None)),
+        )
+
+    @property
+    def rows_logged(self) -> int:
+        """How many of the bars are in the log."""
+        return self.rows_waiting - self.record.tail_rows
+
+    @property
+    def rows_waiting(self) -> int:
+        """How many of the bars are in no segment."""
+        return len(self.older) + len(self.recent)
+
+    def parts(self, load: Callable[[Segment], Bars], wanted: Callable[[Segment], bool]) -> Iterator[Bars]:
+        """Give the bars in order; of the segments not *wanted*, at most those that the log replaces."""
+        segments = self.record.segments
+        if not len(self.older):
+            yield from (load(segment) for segment in segments if wanted(segment))
+        else:
+            cuts = np.searchsorted(self.older.stamps_us, [segment.first_stamp for segment in segments]).tolist()
+            yield self.older[: cuts[0]]
+            for segment, (start, stop) in zip(segments, pairwise([*cuts, len(self.older)]), strict=True):
+                logged = self.older[start:stop]
+                yield load(segment).updated(logged) if wanted(segment) else logged
+        yield self.recent
+
+    def decide(self, batch: Batch, load: Callable[[Segment], Bars]) -> Delta | None:
+        """Work out what *batch* changes; None if nothing.
+
+        Of two values for a bar, the one asked for later wins. That is settled here and once: who reads the log or
+        folds it compares no more.
+        """
+        new = Bars.of(batch.bars, batch.keys_us, batch.asked_at_us, batch.exact)
+        fresh, added, restated, confirms = self._news(new, load) if len(new) else (new, 0, (), False)
+        record = self.record
+        start = nearest_start(record.history_start, batch)
+        delta = Delta(
+            _packed(fresh, by_date=self.group.period.by_date),
+            added,
+            (int(new.stamps_us[0]), int(new.stamps_us[-1])) if len(new) else None,
+            batch.asked_at_us,
+            tuple(span for span in batch.proven if merged_spans((*record.coverage, span)) != record.coverage),
+            batch.checked,
+            batch.holes,
+            () if start == record.history_start else (start,),
+            fresh.exact_by_row(),
+            restated,
+        )
+        if confirms or delta.proven or delta.history_start:
+            return delta
+        return delta if self.after(self.upto, [delta]).record != record else None
+
+    def _news(self, new: Bars, load: Callable[[Segment], Bars]) -> tuple[Bars, int, tuple[Restatement, ...], bool]:
+        """Give the bars of an answer that count, how many were not held, what they restate, and if any bar does.
+
+        A bar that comes again unchanged counts as asked for again: an answer in between must not win any more.
+        """
+        first, last = int(new.stamps_us[0]), int(new.stamps_us[-1])
+        parts = self.parts(load, lambda segment: segment.first_stamp <= last and segment.last_stamp >= first)
+        held = concat([part.between(first, last) for part in parts])
+        in_held, in_new = held.shared(new)
+        counts = np.ones(len(new), dtype=np.bool_)
+        counts[in_new] = False
+        added = int(counts.sum())
+        changed = held.differs(in_held, new, in_new)
+        pairs = np.flatnonzero(changed | (held.keys_us[in_held] != new.keys_us[in_new]))
+        pairs = pairs[new.asked_us[in_new[pairs]] > self._asked(held, in_held[pairs])]
+        counts[in_new[pairs]] = True
+        restatements = [
+            Restatement(int(new.stamps_us[j]), held.values(i), new.values(j), int(new.asked_us[j]))
+            for i, j, other in zip(*(one[pairs].tolist() for one in (in_held, in_new, changed)), strict=True)
+            if other
+        ]
+        fresh = new if counts.all() else new.take(np.flatnonzero(counts))
+        confirms = len(fresh) > 0 or bool(np.any(new.asked_us[in_new] > self._asked(held, in_held)))
+        return fresh, added, tuple(restatements), confirms
+
+    def _asked(self, held: Bars, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Say when the bars in *rows* were last asked for: an answer from before that must not win any more."""
+        asked_us = np.array(held.asked_us[rows])
+        stamps_us = held.stamps_us[rows]
+        if len(rows):
+            for first, last, asked_at in self.answers:
+                within = (first <= stamps_us) & (stamps_us <= last)
+                asked_us[within] = np.maximum(asked_us[within], asked_at)
+        return asked_us
+
+    def folded(self, load: Callable[[Segment], Bars]) -> Change:
+        """Give the record that has all of it, without a log."""
+        changed = change(self.group, self.record, self.older, self.recent, self.answers, load)
+        return replace(changed, record=msgspec.structs.replace(changed.record, folded=self.upto))
+
+
+def _packed(bars: Bars, *, by_date: bool) -> bytes:
+    integers = [bars.stamps_us, bars.keys_us] if by_date else [bars.stamps_us]
+    values = [bars.table[name].to_numpy() for name in VALUES] if len(bars) else []
+    return b"".join(
+        [*(one.astype("<i8").tobytes() for one in integers), *(one.astype("<f8").tobytes() for one in values)]
+    )
+
+
+def _bars(deltas: Iterable[Delta], *, by_date: bool) -> Bars:
+    """Give the bars of all, of two for one stamp the last."""
+    columns = len(VALUES) + (2 if by_date else 1)
+    with_rows = [delta for delta in deltas if delta.rows]
+    if not with_rows:
+        return Bars.none()
+    words = np.concatenate([np.frombuffer(delta.rows, "<i8").reshape(columns, -1) for delta in with_rows], axis=1)
+    counts = [len(delta.rows) // (columns * _WORD_BYTES) for delta in with_rows]
+    asked_us = np.repeat(np.array([delta.asked_at for delta in with_rows], dtype=np.int64), counts)
+    order = np.argsort(words[0], kind="stable")
+    last = np.append(words[0][order][1:] != words[0][order][:-1], True)
+    order = order[last]
+    words = np.ascontiguousarray(words[:, order])
+    stamps_us = words[0]
+    exact: dict[tuple[int, str], str] = {}
+    for delta in with_rows if any(delta.exact for delta in with_rows) else ():
+        stamps = np.frombuffer(delta.rows, "<i8", len(delta.rows) // (columns * _WORD_BYTES)).tolist()
+        exact = {place: value for place, value in exact.items() if place[0] not in set(stamps)}
+        exact |= {(stamps[row], column): value for row, column, value in delta.exact}
+    values = [pa.array(column.view("<f8"), pa.float64(), from_pandas=True) for column in words[-len(VALUES) :]]
+    stamped = pa.array(stamps_us).cast(schemas.TIMESTAMP)
+    table = pa.Table.from_arrays([stamped, *values], schema=schemas.BARS)
+    return Bars(table, stamps_us, words[1] if by_date else stamps_us, asked_us[order], exact)
+
+
+def entry_key(sequence: int) -> str:
+    """Say where an entry is; keys sort as their numbers do."""
+    return f"{LOG_PREFIX}{sequence:016d}"
+
+
+def encode_entry(changes: Mapping[str, Sequence[Delta]]) -> bytes:
+    """Write an entry: by group's name its changes, none if its record has them already."""
+    body = msgspec.msgpack.encode((SCHEMA, changes))
+    return zlib.crc32(body).to_bytes(_CRC_BYTES, "little") + body
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    # Decoded when asked for: a reader wants one group of hundreds.
+    changes: dict[str, msgspec.Raw]
+    size: int
+
+
+class Log:
+    """The entries that a process has read and that may not be folded yet."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.size = 0
+        self._entries: dict[int, _Entry] = {}
+
+    def add(self, key: str, value: bytes) -> None:
+        """Take in an entry.
+
+        Raises
+        ------
+        StoreError
+            It cannot be read, or a newer version of this library wrote it.
+        """
+        sequence = int(key.removeprefix(LOG_PREFIX))
+        self._entries[sequence] = _Entry(_changes(key, value), len(value))
+        self.size += len(value)
+        self.last = sequence
+
+    def forget(self, upto: int) -> None:
+        """Let go of the entries up to *upto*, which are deleted."""
+        for sequence in [sequence for sequence in self._entries if sequence <= upto]:
+            self.size -= self._entries.pop(sequence).size
+
+    def names(self) -> set[str]:
+        """Name the groups there are changes of."""
+        return {name for entry in self._entries.values() for name in entry.changes}
+
+    def changed(self, name: str, after: int) -> bool:
+        """Say whether an entry later than *after* is about a group."""
+        return any(name in entry.changes for _, entry in self._since(after))
+
+    def of(self, name: str, after: int) -> list[Delta]:
+        """Give the changes of a group since *after*, in order.
+
+        Raises
+        ------
+        StoreError
+            They cannot be read.
+        """
+        deltas: list[Delta] = []
+        for sequence, entry in reversed([*self._since(after)]):
+            if name in entry.changes:
+                deltas += _decoded(entry.changes[name], tuple[Delta, ...], entry_key(sequence))
+        return deltas
+
+    def _since(self, after: int) -> Iterator[tuple[int, _Entry]]:
+        for sequence in reversed(self._entries):
+            if sequence <= after:
+                return
+            yield sequence, self._entries[sequence]
+
+
+def _changes(key: str, value: bytes) -> dict[str, msgspec.Raw]:
+    body = memoryview(value)[_CRC_BYTES:]
+    if zlib.crc32(body) != int.from_bytes(value[:_CRC_BYTES], "little"):
+        raise StoreError(f"archive entry {key!r} cannot be read: its checksum is not the one recorded")
+    schema, changes = _decoded(body, tuple[int, msgspec.Raw], key)
+    if schema > SCHEMA:
+        raise StoreError(
+            f"archive entry {key!r} has schema version {schema}, this alltick_frames reads up to {SCHEMA}; upgrade it"
+        )
+    decoded: dict[str, msgspec.Raw] = _decoded(changes, dict[str, msgspec.Raw], key)
+    return decoded
+
+
+def _decoded(value: Any, kind: Any, key: str) -> Any:
+    why = ""
+    try:
+        return msgspec.msgpack.decode(value, type=kind)
+    except msgspec.MsgspecError as error:
+        why = str(error)
+    raise StoreError(f"archive entry {key!r} cannot be read: {why}")
