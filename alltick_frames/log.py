@@ -44,7 +44,6 @@ __all__ = ["LOG_PREFIX", "Delta", "Log", "Progress", "View", "encode_entry", "en
 
 LOG_PREFIX = "log:"
 _CRC_BYTES = 4
-_WORD_BYTES = 8
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
@@ -147,11 +146,6 @@ class View:
         )
 
     @property
-    def rows_logged(self) -> int:
-        """How many of the bars are in the log."""
-        return self.rows_waiting - self.record.tail_rows
-
-    @property
     def rows_waiting(self) -> int:
         """How many of the bars are in no segment."""
         return len(self.older) + len(self.recent)
@@ -250,23 +244,23 @@ def _bars(deltas: Iterable[Delta], *, by_date: bool) -> Bars:
     with_rows = [delta for delta in deltas if delta.rows]
     if not with_rows:
         return Bars.none()
-    words = np.concatenate([np.frombuffer(delta.rows, "<i8").reshape(columns, -1) for delta in with_rows], axis=1)
-    counts = [len(delta.rows) // (columns * _WORD_BYTES) for delta in with_rows]
-    asked_us = np.repeat(np.array([delta.asked_at for delta in with_rows], dtype=np.int64), counts)
-    order = np.argsort(words[0], kind="stable")
-    last = np.append(words[0][order][1:] != words[0][order][:-1], True)
-    order = order[last]
-    words = np.ascontiguousarray(words[:, order])
-    stamps_us = words[0]
+    blocks = [np.frombuffer(delta.rows, "<i8").reshape(columns, -1) for delta in with_rows]
+    asked_us = np.repeat([delta.asked_at for delta in with_rows], [block.shape[1] for block in blocks])
     exact: dict[tuple[int, str], str] = {}
-    for delta in with_rows if any(delta.exact for delta in with_rows) else ():
-        stamps = np.frombuffer(delta.rows, "<i8", len(delta.rows) // (columns * _WORD_BYTES)).tolist()
+    for delta, block in zip(with_rows, blocks, strict=True) if any(delta.exact for delta in with_rows) else ():
+        stamps = block[0].tolist()
         exact = {place: value for place, value in exact.items() if place[0] not in set(stamps)}
         exact |= {(stamps[row], column): value for row, column, value in delta.exact}
-    values = [pa.array(column.view("<f8"), pa.float64(), from_pandas=True) for column in words[-len(VALUES) :]]
-    stamped = pa.array(stamps_us).cast(schemas.TIMESTAMP)
-    table = pa.Table.from_arrays([stamped, *values], schema=schemas.BARS)
-    return Bars(table, stamps_us, words[1] if by_date else stamps_us, asked_us[order], exact)
+    words = blocks[0]
+    if len(blocks) > 1:
+        words = np.concatenate(blocks, axis=1)
+        order = np.argsort(words[0], kind="stable")
+        order = order[np.append(np.diff(words[0][order]) > 0, True)]
+        words, asked_us = np.ascontiguousarray(words[:, order]), asked_us[order]
+    stamps_us = words[0]
+    values = [pa.array(column.view("<f8"), from_pandas=True) for column in words[-len(VALUES) :]]
+    table = pa.Table.from_arrays([pa.array(stamps_us.view("M8[us]"), schemas.TIMESTAMP), *values], schema=schemas.BARS)
+    return Bars(table, stamps_us, words[1] if by_date else stamps_us, asked_us, exact)
 
 
 def entry_key(sequence: int) -> str:

@@ -179,7 +179,9 @@ class Bars:
             return self
         replaced = self.shared(new)[0]
         if not len(replaced) and not (len(self) and self.stamps_us[-1] > new.stamps_us[0]):
-            return concat([self, new])
+            joined = concat([self, new])
+            # Bar after bar would be chunk after chunk.
+            return replace(joined, table=joined.table.combine_chunks())
         kept = np.ones(len(self), dtype=np.bool_)
         kept[replaced] = False
         return _interleave(self, kept, new)

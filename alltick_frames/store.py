@@ -60,14 +60,14 @@ _ARCHIVE_KEY, _PROGRESS_KEY = "archive", "progress"
 _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # A reader that began with the old record is done, or reads the record again.
 _GRACE_US = 60_000_000
-_PAUSES_S = (0.0, 0.01, 0.05, 0.2)
+_PAUSES_S = (0.01, 0.05, 0.2, 0.0)
 _MOST_CONFLICTS = 1_000
 # Mapped segments kept for the next read; each is address space, not memory, and no descriptor.
 _MOST_OPENED = 1_024
 # Views kept for the next read or write of the group; each is up to 512 bars.
 _MOST_VIEWS = 1_024
-# A group that gets more bars at once goes to its record: logging them first would write them once more.
-LOGGED_ROWS = 64
+# More bars of a group at once go to its record: logging them first would write them once more.
+LOGGED_BYTES = 4_096
 # The log is folded when it is larger: a process that begins has to read it.
 LOG_BYTES = 8_000_000
 # Records written in one transaction, which others wait for.
@@ -308,16 +308,15 @@ class Archive:
         deltas: list[Delta] = []
         after = view
         for batch in batches:
+            after = after.after(view.upto, deltas[after.logged - view.logged :])
             delta = after.decide(batch, load)
-            if delta is not None:
-                deltas.append(delta)
-                after = after.after(view.upto, [delta])
+            deltas += [delta] if delta is not None else []
         if not deltas:
             return None
-        new_rows = after.rows_logged - view.rows_logged
-        if new_rows <= LOGGED_ROWS and after.rows_waiting <= records.TAIL_ROWS:
+        waiting = view.rows_waiting + sum(delta.added for delta in deltas)
+        if waiting <= records.TAIL_ROWS and sum(len(delta.rows) for delta in deltas) <= LOGGED_BYTES:
             return _Plan(view, tuple(deltas))
-        return _Plan(view, tuple(deltas), after.folded(load))
+        return _Plan(view, tuple(deltas), view.after(view.upto, deltas).folded(load))
 
     def _fold(self) -> None:
         """Put what the log has into the records, and empty it."""
@@ -473,11 +472,11 @@ class Archive:
         """Run *act* on the group as it is, and again on a fresh look if a segment was replaced meanwhile."""
         why = ""
         for pause_s in _PAUSES_S:
-            time.sleep(pause_s)
             try:
                 return act(self._view(group))
             except UnreadableError as error:
                 why = str(error)
+            time.sleep(pause_s)
         raise StoreError(
             f"the archive's bars of {group.code} {group.period.value} cannot be read: {why}; nothing of the group is "
             f"served. Restore the file from a copy of {self.directory}"

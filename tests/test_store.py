@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from alltick_frames import store
+from alltick_frames import records, store
 from alltick_frames.codes import family_of
 from alltick_frames.disk import open_index
 from alltick_frames.errors import StoreError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CODE, M1 = "EURUSD", Period.MINUTE_1
+CODES = ["EURUSD", "GBPUSD", "USDJPY", "BTCUSDT"]
 
 
 @pytest.fixture
@@ -243,7 +245,7 @@ class TestSupersededSegments:
     ) -> None:
         now = 1_000_000_000
         monkeypatch.setattr(store, "_now_us", lambda: now)
-        monkeypatch.setattr(store, "LOGGED_ROWS", 0)
+        monkeypatch.setattr(store, "LOGGED_BYTES", 0)
         archive.write(CODE, M1, batch(minutes(100, 800), 1))
         old = segment_files(archive)
         archive.write(CODE, M1, batch(minutes(0, 800, 2.0), 2))
@@ -415,6 +417,167 @@ class TestDamage:
             filled.read(CODE, M1, *EVER)
 
 
+class TestTheLog:
+    NAMES = tuple(f"CODE{number:02}" for number in range(40))
+
+    def page(self, minute: int, price: float = 1.0) -> Batch:
+        return batch(minutes(minute, minute + 50, price), minute + 1)
+
+    def test_small_changes_of_many_groups_are_one_small_entry(self, archive: Archive) -> None:
+        archive.write_many([(name, M1, self.page(0)) for name in self.NAMES])
+        before = log_of(archive)
+        archive.write_many([(name, M1, self.page(1)) for name in self.NAMES])
+        (entry,) = log_of(archive)[len(before) :]
+        # One new bar of each; of the 49 that are held, only when they were asked for.
+        size = len(open_index(archive.directory).inline(entry) or b"")
+        assert size < 130 * len(self.NAMES)
+        for name in self.NAMES:
+            assert rows_of(again(archive).read(name, M1, *EVER)) == minutes(0, 51)
+            assert record_of(archive, name) is None
+        assert archive.groups() == [(name, M1) for name in self.NAMES]
+
+    def test_what_is_logged_is_known(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 30), 1))
+        archive.write(CODE, M1, batch(minutes(29, 31, 2.0), 2))
+        known = again(archive).known(CODE, M1)
+        assert (known.rows, known.first_us, known.last_us) == (31, START, START + 30 * MINUTE)
+        assert known.coverage == ((START, START + 30 * MINUTE + 1),)
+        assert [one.stamp_us for one in again(archive).restatements(CODE, M1)] == [START + 29 * MINUTE]
+
+    def test_exact_strings_and_trading_dates_are_kept_by_it(self, archive: Archive) -> None:
+        rows = {day * DAY - 8 * 60 * MINUTE: (float(day), None) for day in range(3)}
+        dates = np.arange(3, dtype=np.int64) * DAY
+        strings = ((1, "close", "1.00000000000000001"), (2, "open", "2.00000000000000001"))
+        archive.write("700.HK", Period.DAY, Batch(table(rows), dates, (), 1, strings))
+        archive.write("700.HK", Period.DAY, Batch(table(rows).slice(1, 1), dates[1:2], (), 2))
+        for opened in (archive, again(archive)):
+            held = opened.read("700.HK", Period.DAY, DAY, 3 * DAY)
+            assert held.keys_us.tolist() == [DAY, 2 * DAY]
+            assert held.exact == {(2 * DAY - 8 * 60 * MINUTE, "open"): "2.00000000000000001"}
+        (restated,) = archive.restatements("700.HK", Period.DAY)
+        assert (restated.old[3], restated.new[3]) == ("1.00000000000000001", 1.0)
+
+    def test_a_bar_of_another_trading_date_takes_its_place(self, archive: Archive) -> None:
+        rows = table({DAY: (1.0, None)})
+        for asked_at, date in ((1, DAY), (2, 2 * DAY)):
+            archive.write(CODE, Period.DAY, Batch(rows, np.array([date]), (), asked_at))
+        assert archive.read(CODE, Period.DAY, *EVER).keys_us.tolist() == [2 * DAY]
+        assert rows_of(archive.read(CODE, Period.DAY, DAY, 2 * DAY)) == {}
+        assert archive.restatements(CODE, Period.DAY) == ()
+
+    def test_a_large_change_goes_to_the_record_at_once(self, archive: Archive) -> None:
+        archive.write_many([(CODE, M1, batch(minutes(page * 499, page * 499 + 500))) for page in range(20)])
+        record = record_of(archive)
+        assert record is not None
+        assert (record.rows, sum(path.stat().st_size for path in segment_files(archive)) < 1.2 * record.rows * 56) == (
+            20 * 499 + 1,
+            True,
+        )
+        (entry,) = log_of(archive)
+        assert len(open_index(archive.directory).inline(entry) or b"") < 50
+
+    def test_a_group_is_folded_when_its_tail_is_full(self, archive: Archive) -> None:
+        for first in range(0, TAIL_ROWS + 1, 27):
+            assert segment_files(archive) == []
+            archive.write(CODE, M1, batch(minutes(first, first + 27)))
+        assert len(segment_files(archive)) == 2  # January and February
+        assert rows_of(again(archive).read(CODE, M1, *EVER)) == minutes(0, 19 * 27)
+
+    def test_all_are_folded_when_it_is_large_and_numbers_go_on(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store, "LOG_BYTES", 20_000)
+        archive, reader = again(archive), again(archive)
+        lengths, numbers = [], set()
+        for minute in range(20):
+            archive.write_many([(name, M1, batch(minutes(minute, minute + 1))) for name in self.NAMES])
+            lengths.append(len(log_of(archive)))
+            numbers |= set(log_of(archive))
+            for name in self.NAMES:
+                assert rows_of(reader.read(name, M1, *EVER)) == minutes(0, minute + 1)
+        assert lengths.count(0) == 3
+        # The entry that was folded at once is not seen.
+        assert len(numbers) == 20 - 3
+        record = record_of(archive, self.NAMES[0])
+        assert record is not None
+        assert 0 < record.tail_rows < 20
+        for name in self.NAMES:
+            assert rows_of(again(archive).read(name, M1, *EVER)) == minutes(0, 20)
+
+    def test_a_damaged_group_keeps_its_bars_there_and_others_out_of_it(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store, "LOG_BYTES", 0)
+        archive.write(CODE, M1, batch(minutes(0, 1000)))
+        path = segment_files(archive)[1]
+        value = path.read_bytes()
+        os.truncate(path, 100)
+        archive = again(archive)
+        # A bar that is compared with none, then one whose neighbours are damaged.
+        archive.write(CODE, M1, batch(minutes(1000, 1001), 2))
+        monkeypatch.setattr(records, "TAIL_ROWS", 0)
+        with pytest.raises(StoreError, match=f"{CODE} 1m cannot be read"):
+            archive.write_many([(CODE, M1, batch(minutes(999, 1002), 3)), ("GBPUSD", M1, batch(minutes(0, 1)))])
+        assert rows_of(archive.read("GBPUSD", M1, *EVER)) == minutes(0, 1)
+        path.write_bytes(value)
+        archive.write(CODE, M1, batch(minutes(999, 1002), 3))
+        assert rows_of(again(archive).read(CODE, M1, *EVER)) == minutes(0, 1002)
+
+    @pytest.mark.parametrize(
+        ("spoil", "why"),
+        [
+            (lambda value: value[:20] + bytes([value[20] ^ 1]) + value[21:], "checksum"),
+            (lambda value: value[:-5], "checksum"),
+            (lambda value: b"", "checksum|truncated"),
+            (lambda value: sealed((SCHEMA + 1, "anything")), f"schema version {SCHEMA + 1}.*upgrade"),
+            (lambda value: sealed([SCHEMA]), "Expected"),
+            (lambda value: sealed((SCHEMA, {f"1m:{CODE}": [["rows"]]})), "Expected"),
+        ],
+        ids=["flipped", "cut", "empty", "future", "half", "other"],
+    )
+    def test_an_entry_that_cannot_be_read_is_named(
+        self, archive: Archive, spoil: Callable[[bytes], bytes], why: str
+    ) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 3)))
+        (key,) = log_of(archive)
+        index = open_index(archive.directory)
+        index.set(key, spoil(index.inline(key) or b""))
+        for act in (
+            lambda opened: opened.read(CODE, M1, *EVER),
+            lambda opened: opened.write(CODE, M1, batch(minutes(3, 4))),
+        ):
+            with pytest.raises(StoreError, match=f"{key}.*({why})"):
+                act(again(archive))
+
+    def test_a_count_that_cannot_be_read_is_named(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 3)))
+        open_index(archive.directory).set("progress", b"\xc1")
+        with pytest.raises(StoreError, match="'progress' cannot be read"):
+            archive.read(CODE, M1, *EVER)
+
+    def test_threads_that_come_and_go_leave_no_descriptors(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 1)))
+
+        def opened() -> int:
+            paths = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+            return sum(path.is_relative_to(archive.directory) for path in paths)
+
+        before = opened()
+        for minute in range(1, 200):
+            thread = threading.Thread(target=archive.write, args=(CODE, M1, batch(minutes(minute, minute + 1))))
+            thread.start()
+            thread.join()
+        assert opened() == before
+        archive.close()
+        assert opened() == 0
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 200)
+
+
+def sealed(body: Any) -> bytes:
+    packed = msgspec.msgpack.encode(body)
+    return zlib.crc32(packed).to_bytes(4, "little") + packed
+
+
 WRITER = """
 import random, sys
 from pathlib import Path
@@ -459,12 +622,18 @@ class TestProcesses:
             }
             assert len(pages - returned) <= number + 1
 
-    @pytest.mark.parametrize("rows", [3, 900], ids=["tail", "segments"])
-    def test_one_killed_at_any_line_has_written_all_or_nothing(self, archive: Archive, rows: int) -> None:
-        archive.write(CODE, M1, batch(minutes(0, 600), 1))
+    @pytest.mark.parametrize(
+        ("codes", "rows", "log_bytes", "step"),
+        [(1, 3, 10**6, 13), (1, 900, 10**6, 13), (3, 3, 10**6, 37), (3, 3, 0, 83), (3, 600, 0, 97)],
+        ids=["log", "record", "many", "fold", "record and fold"],
+    )
+    def test_one_killed_at_any_line_has_written_all_or_nothing(
+        self, archive: Archive, codes: int, rows: int, log_bytes: int, step: int
+    ) -> None:
         source = """
 import os, signal, sys
 from pathlib import Path
+from alltick_frames import records, store
 from alltick_frames.periods import Period
 from alltick_frames.store import Archive
 from tests.archives import EVER, batch, minutes, rows_of
@@ -480,9 +649,18 @@ def killing(line):
         return trace
     return trace
 
-directory, rows, seed = Path(sys.argv[1]), int(sys.argv[2]), minutes(0, 600)
+directory, (codes, rows, store.LOG_BYTES, step) = Path(sys.argv[1]), map(int, sys.argv[2:])
+codes = [f"CODE{number}" for number in range(codes)]
 archive = Archive.open(directory, "alltick")
-archive.read("EURUSD", Period.MINUTE_1, *EVER)
+seed = minutes(0, 600)
+archive.write_many([(code, Period.MINUTE_1, batch(seed, 1)) for code in codes])
+
+def held(archive):
+    each = [rows_of(archive.read(code, Period.MINUTE_1, *EVER)) for code in codes]
+    assert all(one == each[0] for one in each)
+    return each[0]
+
+held(archive)
 line, left, kills = 1, 600, []
 while True:
     # Restates a held bar, too: half a write would show in either place.
@@ -490,28 +668,78 @@ while True:
     child = os.fork()
     if not child:
         sys.settrace(killing(line))
-        archive.write("EURUSD", Period.MINUTE_1, batch(page, line + 1))
+        archive.write_many([(code, Period.MINUTE_1, batch(page, line + 1)) for code in codes])
         sys.settrace(None)
         os._exit(0)
     killed = os.waitpid(child, 0)[1] != 0
-    held = rows_of(archive.read("EURUSD", Period.MINUTE_1, *EVER))
-    assert held == seed or held == seed | page, line
-    assert killed or held == seed | page
-    kills.append(len(held) - len(seed))
-    if held != seed:
-        seed, left = held, left + rows
+    found = held(archive)
+    assert found == seed or found == seed | page, line
+    assert killed or found == seed | page
+    # Another opener has no memory of the log.
+    other = Archive.open(directory, "alltick")
+    assert held(other) == found
+    other.close()
+    kills.append(len(found) - len(seed))
+    if found != seed:
+        seed, left = found, left + rows
     if not killed:
         break
-    line += 3 if rows < 10 else 7
+    line += step
 print(len(kills), sum(map(bool, kills)))
 """
-        victim = in_process(source, archive.directory.parent, rows)
+        victim = in_process(source, archive.directory.parent, codes, rows, log_bytes, step)
         printed, _ = victim.communicate(timeout=200)
         assert victim.returncode == 0
         tried, whole = map(int, printed.split())
         assert tried > 20
-        # Some were killed before the commit, some after.
+        # Some were killed before the commit, some after, and the last not at all.
         assert 1 < whole < tried
+
+    def test_four_that_write_and_fold_the_same_groups_lose_nothing_under_a_readers_eyes(self, archive: Archive) -> None:
+        common = """
+import random, sys
+from pathlib import Path
+from alltick_frames import records, store
+from alltick_frames.periods import Period
+from alltick_frames.store import Archive
+from tests.archives import EVER, MINUTE, START, batch, minutes, rows_of
+store.LOG_BYTES, records.TAIL_ROWS = 3_000, 40
+archive, seed = Archive.open(Path(sys.argv[1]), "alltick"), int(sys.argv[2])
+codes = ["EURUSD", "GBPUSD", "USDJPY", "BTCUSDT"]
+"""
+        writer = """
+# Each bar comes from two of the four.
+order = [page for page in range(200) if page % 4 in (seed, (seed + 1) % 4)]
+random.Random(seed).shuffle(order)
+for page in order:
+    wanted = random.Random(page).sample(codes, 3)
+    archive.write_many([(code, Period.MINUTE_1, batch(minutes(page * 3, page * 3 + 3), 1)) for code in wanted])
+"""
+        reader = """
+print("open", flush=True)
+covered = dict.fromkeys(codes, set())
+while Path(sys.argv[1], "writing").exists():
+    for code in codes:
+        held = archive.read(code, Period.MINUTE_1, *EVER)
+        minutes_held = {(stamp - START) // MINUTE for stamp in rows_of(held)}
+        spans = [((a - START) // MINUTE, (b - 1 - START) // MINUTE) for a, b in held.coverage]
+        now = {minute for first, last in spans for minute in range(first, last + 1)}
+        assert covered[code] <= now == minutes_held, code
+        covered[code] = now
+"""
+        (archive.directory.parent / "writing").touch()
+        readers = [in_process(common + reader, archive.directory.parent, number) for number in range(2)]
+        assert all(one.stdout and one.stdout.readline() == "open\n" for one in readers)
+        writers = [in_process(common + writer, archive.directory.parent, seed) for seed in range(4)]
+        assert [(one.communicate(timeout=100), one.returncode)[1] for one in writers] == [0] * 4
+        (archive.directory.parent / "writing").unlink()
+        assert [(one.communicate(timeout=20), one.returncode)[1] for one in readers] == [0] * 2
+        for code in CODES:
+            pages = [page for page in range(200) if code in random.Random(page).sample(CODES, 3)]
+            assert rows_of(archive.read(code, M1, *EVER)) == {
+                stamp: row for page in pages for stamp, row in minutes(page * 3, page * 3 + 3).items()
+            }
+            assert archive.known(code, M1).rows == 3 * len(pages)
 
     def test_a_forked_child_reads_and_writes_on(self, archive: Archive) -> None:
         archive.write(CODE, M1, batch(minutes(0, 1000)))
