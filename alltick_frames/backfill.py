@@ -63,6 +63,7 @@ class Stop(enum.Enum):
     HISTORY_START = "nothing older exists"
     GIVEN_UP = "what is left cannot be had; the walk's `missing` says why"
     REFUSED = "the vendor refused the code"
+    CONTRADICTED = "the answers leave out bars that were given before: nothing is proven, ask again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ class Walk:
     span, reached, proven_until
         In keys: instants, or trading dates for 1d and longer. `[reached, proven_until)` is proven but for what is
         `missing`; from there to the span's end nothing was to be seen.
-    asked_at
-        When the first request was sent, by our clock.
+    asked_at, seen_at
+        When the first request was sent, by our clock, and by the earlier of ours and the server's.
     from_newest
         The first page is the newest one, because the span has no end, the code takes no end time, or no other
         page shows what the stamps are.
@@ -87,6 +88,8 @@ class Walk:
         Nominal periods by which the next page reaches past the oldest bar.
     doubts
         So many answers in a row proved nothing; while there are any, a page reaches far past the oldest bar.
+    resumes
+        Bars from before the span are held, so that an answer without any bar cannot be true.
     at_close
         The stamps of daily and longer crypto bars are closes; None: not known yet.
     """
@@ -101,11 +104,13 @@ class Walk:
     closed_bars: int = 0
     overlap: int = 1
     doubts: int = 0
+    resumes: bool = False
     at_close: bool | None = None
     missing: tuple[Missing, ...] = ()
     stop: Stop | None = None
     proven_until: datetime | None = None
     asked_at: datetime | None = None
+    seen_at: datetime | None = None
 
     @property
     def started(self) -> bool:
@@ -120,6 +125,7 @@ class Judged:
     page: Page
     keys_us: NDArray[np.int64]
     closed: NDArray[np.bool_]
+    server_now: datetime
     asked_at: datetime
     at_close: bool | None = None
     oldest: datetime | None = field(init=False)
@@ -139,7 +145,7 @@ class Judged:
             at_close = finality.stamped_at_close(newest, walk.code, walk.period, server_now)
         keys_us = finality.keys(page.stamps_us, walk.code, walk.period, at_close=bool(at_close))
         closed = finality.closed(page.stamps_us, walk.code, walk.period, server_now, at_close=bool(at_close))
-        return cls(page, keys_us, closed, asked_at, at_close)
+        return cls(page, keys_us, closed, server_now, asked_at, at_close)
 
 
 def walk_for(
@@ -197,7 +203,10 @@ def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk
     """Say where *walk* stands after the answer *judged*."""
     shows_stamps = walk.at_close is None
     walk = dataclasses.replace(
-        _note_bad_rows(walk, judged), asked_at=walk.asked_at or judged.asked_at, at_close=judged.at_close
+        _note_bad_rows(walk, judged),
+        asked_at=walk.asked_at or judged.asked_at,
+        seen_at=walk.seen_at or judged.server_now,
+        at_close=judged.at_close,
     )
     if not family_of(walk.code).pageable:
         return _absorb_only_page(walk, judged, server_now)
@@ -225,6 +234,7 @@ def refused(walk: Walk, error: ApiError) -> Walk:
 
     603 and 604 on a page that goes back, after the same code was answered, mean that the plan sells no more.
     """
+    # A walk that goes on from held bars may be refused at once: it is named, but not believed beyond this call.
     if walk.started and error.ret in _REFUSES_DEPTH:
         return _give_up(walk, "beyond_plan", f"ret {error.ret}: {error.msg}")
     return dataclasses.replace(_give_up(walk, "refused", str(error)), stop=Stop.REFUSED)
@@ -238,7 +248,10 @@ def _absorb_only_page(walk: Walk, judged: Judged, server_now: datetime) -> Walk:
     if judged.page.received >= FULL_PAGE:
         return _give_up(seen, "beyond_reach", ONLY_NEWEST)
     # Fewer than asked for is a listing younger than a page, if a second answer agrees.
-    return dataclasses.replace(seen, stop=Stop.HISTORY_START) if walk.doubts else _doubt(walk)
+    if not walk.doubts:
+        return _doubt(walk)
+    contradicted = walk.resumes and judged.oldest is None
+    return dataclasses.replace(seen, stop=Stop.CONTRADICTED if contradicted else Stop.HISTORY_START)
 
 
 def _advance(walk: Walk, judged: Judged, server_now: datetime) -> Walk:
@@ -295,6 +308,8 @@ def _nothing_older(walk: Walk, judged: Judged, plan: Plan, server_now: datetime)
         return _doubt(walk)
     if judged.page.bad:
         return _give_up(walk, "invalid", "nothing that can be read leads further back")
+    if judged.oldest is None and (walk.started or walk.resumes):
+        return dataclasses.replace(walk, stop=Stop.CONTRADICTED)
     return _history_starts(walk, plan, server_now)
 
 
@@ -316,9 +331,11 @@ def _note_hole(walk: Walk, judged: Judged) -> Walk:
 
 
 def _history_starts(walk: Walk, plan: Plan, server_now: datetime) -> Walk:
-    if walk.reached is not None and plan.history_years is not None:
+    if plan.history_years is not None:
         sold = plan.history_years * _YEAR
-        if abs((server_now - walk.reached) - sold) <= _DEPTH_TOLERANCE * sold:
+        back = server_now - (walk.reached or walk.span.end)
+        # Where no bar came at all, everything from the plan's depth on is the plan's.
+        if abs(back - sold) <= _DEPTH_TOLERANCE * sold or (walk.reached is None and back > sold):
             return _give_up(walk, "beyond_plan", f"the {plan.name} plan sells about {plan.history_years} years")
     return dataclasses.replace(walk, stop=Stop.HISTORY_START)
 

@@ -267,7 +267,7 @@ class AsyncClient:
 
     def _to_ask(self, question: kline.Question) -> list[Harvest]:
         """See what has to be sent, and that it can be."""
-        harvests = kline.to_ask(question, self._archived(), self.settings.plan)
+        harvests = kline.to_ask(question, self._archived(), self.settings.plan, utc_now())
         if harvests and self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
@@ -286,10 +286,9 @@ class AsyncClient:
                 await fetch(asked, transport=self._connected(), archive=self._archived(), plan=plan, report=report)
             except AllTickError as error:
                 return error
-            # Of a number of bars, the newest gap was filled; if that was not enough the next one follows.
-            refused = any(harvest.refusal for harvest in asked)
-            done = question.asked.count is None or refused
-            more = [] if done else kline.to_ask(question, self._archived(), plan, harvests)
+            # Of a number of bars, the newest gap was filled; if that was not enough the next one follows. Of other
+            # ranges more is lacking only if an answer has disproved what was known.
+            more = kline.to_ask(question, self._archived(), plan, utc_now(), harvests)
             # A gap that stays is for the verdict to name, not to be asked for again and again.
             before = [(harvest.walk.code, harvest.walk.span) for harvest in asked]
             asked = [harvest for harvest in more if (harvest.walk.code, harvest.walk.span) not in before]
@@ -301,7 +300,11 @@ class AsyncClient:
         archive, settings = self._archived(), self.settings
         try:
             table = kline.to_table(question, harvests, archive, settings, utc_now())
-            verdict = kline.Verdict(failure) if failure else kline.judge(question, harvests, archive, settings.plan)
+            verdict = (
+                kline.Verdict(failure)
+                if failure
+                else kline.judge(question, harvests, archive, settings.plan, utc_now())
+            )
         except StoreError as error:
             raise failure or error from None
         frame = to_frame(table, question.frame, categorical=question.categorical)

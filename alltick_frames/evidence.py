@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from alltick_frames.records import Spans
     from alltick_frames.spans import Reason
 
-__all__ = ["Gap", "Known", "batches", "begins", "gaps", "held", "walk_into"]
+__all__ = ["Gap", "Known", "batches", "begins", "gaps", "held", "looked_at", "walk_into"]
 
 # The vendor may sell more, or list what it did not: what it does not have is asked for again after a while.
+_SETTLES_IN = timedelta(days=1)
 _HISTORY_START_HOLDS = timedelta(days=30)
 # An empty answer may be an outage's: a beginning that no bar marks is believed for less long.
 _NOTHING_HOLDS = timedelta(days=1)
@@ -109,12 +110,20 @@ def gaps(
     plan: Plan,
     now: datetime,
     *,
-    seen_until: datetime | None = None,
+    looked_at: SpanSet = SpanSet(),  # noqa: B008  # immutable
+    clock: datetime | None = None,
 ) -> tuple[Gap, ...]:
     """List what of *span* is not held at *now*, in order, without what cannot exist.
 
     Nothing is said of closed hours that were looked at, of the time before a product's first bar, and of bars that
-    are still forming. A call that has looked since *now*, up to *seen_until*, has seen what there was at *now*.
+    are still forming.
+
+    Parameters
+    ----------
+    looked_at
+        What the call itself has asked for since *now*: what it did not find there was not to be had.
+    clock
+        What the clock shows when that is later than *now*, so that others' checks meanwhile count.
     """
     found: list[Gap] = []
     coverage = held(known)
@@ -128,7 +137,8 @@ def gaps(
         cut = [(_span(hole.start, hole.end), hole) for hole in holes]
         found += [Gap(part, _reason(hole), hole.detail) for where, hole in cut if (part := _both(where, rest))]
         for piece in SpanSet.of(where for where, _ in cut).missing_from(rest):
-            found += _not_looked_at(known, code, period, piece, now, seen_until or now)
+            for unseen in looked_at.missing_from(piece):
+                found += _not_looked_at(known, code, period, unseen, now, clock or now)
     return tuple(sorted(found, key=lambda gap: gap.span))
 
 
@@ -148,7 +158,7 @@ def _before_history(span: Span, start: HistoryStart, *, overtaken: bool) -> list
 
 
 def _not_looked_at(
-    known: Known, code: str, period: Period, span: Span, now: datetime, seen_until: datetime
+    known: Known, code: str, period: Period, span: Span, now: datetime, clock: datetime
 ) -> Iterator[Gap]:
     quiet: list[Span] = []
     for check in known.checked:
@@ -157,7 +167,9 @@ def _not_looked_at(
         until = max(check.end, finality.microseconds(now)) if check.end >= check.at else check.end
         where = _both(_span(check.start, until), span)
         # A check from the future was made by a clock that has been set back since.
-        if not where or since > seen_until:
+        # Within a day of its end a quiet span may still be filled, when an outage is over: once more after that.
+        too_early = since < where.end + _SETTLES_IN <= now
+        if not where or since > clock or too_early:
             continue
         if since >= now or not finality.may_have_closed(code, period, where.start, where.end, since, now):
             quiet.append(where)
@@ -199,7 +211,13 @@ def walk_into(
     span = Span(gap.start, max(gap.end, asked.span.end)) if newest else gap
     # The newest page shows what stamps are now.
     walk = walk_for(code, period, span, open_end=newest, wanted=asked.count, at_close=None if newest else at_close)
+    walk = dataclasses.replace(walk, resumes=any(other.end <= gap.start for other in held(known)))
     return joined(walk, first_held) if first_held is not None and family_of(code).pageable else walk
+
+
+def looked_at(walk: Walk) -> Span:
+    """Give what of its span a walk has seen: what it did not find there was not to be had."""
+    return Span(max(walk.reached or walk.span.end, walk.span.start), walk.span.end)
 
 
 def batches(walk: Walk, pages: Sequence[Judged], plan: Plan) -> list[Batch]:
@@ -229,7 +247,7 @@ def _bars(judged: Judged) -> Batch:
         bars=judged.page.bars.take(pa.array(rows)) if len(rows) < len(judged.closed) else judged.page.bars,
         keys_us=judged.keys_us[rows],
         proven=(),
-        asked_at_us=finality.microseconds(judged.asked_at),
+        asked_at_us=finality.microseconds(judged.server_now),
         exact=exact,
     )
 
@@ -243,12 +261,13 @@ def _proven(walk: Walk, holes: Iterable[Hole]) -> Spans:
 
 
 def _checked(walk: Walk) -> tuple[Checked, ...]:
-    if walk.proven_until is None or walk.asked_at is None:
+    """Say what was seen empty, and when: at the server's time, by which bars were judged to be closed."""
+    if walk.proven_until is None or walk.seen_at is None:
         return ()
-    end = max(walk.span.end, walk.asked_at) if walk.from_newest else walk.span.end
+    end = max(walk.span.end, walk.seen_at) if walk.from_newest else walk.span.end
     if end <= walk.proven_until:
         return ()
-    return (Checked(*map(finality.microseconds, (walk.proven_until, end, walk.asked_at))),)
+    return (Checked(*map(finality.microseconds, (walk.proven_until, end, walk.seen_at))),)
 
 
 def _holes(walk: Walk) -> tuple[Hole, ...]:

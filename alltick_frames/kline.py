@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from alltick_frames import evidence, finality, schemas
+from alltick_frames.backfill import Stop
 from alltick_frames.codes import family_of
 from alltick_frames.decode import ascending_last_wins
 from alltick_frames.errors import ClockSkewWarning, HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
 from alltick_frames.fetch import Harvest
 from alltick_frames.segments import stamps_of
-from alltick_frames.spans import BEGINNING, Missing, Span
+from alltick_frames.spans import BEGINNING, Missing, Span, SpanSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from alltick_frames.ranges import Asked
     from alltick_frames.records import HistoryStart
     from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings
-    from alltick_frames.spans import SpanSet
     from alltick_frames.store import Archive, Held
 
 __all__ = ["Forming", "Question", "Verdict", "judge", "to_ask", "to_table"]
@@ -68,28 +68,35 @@ class Verdict:
     notices: tuple[AllTickWarning, ...] = ()
 
 
-def to_ask(question: Question, archive: Archive, plan: Plan, harvests: Sequence[Harvest] = ()) -> list[Harvest]:
+def to_ask(
+    question: Question, archive: Archive, plan: Plan, clock: datetime, harvests: Sequence[Harvest] = ()
+) -> list[Harvest]:
     """Give an empty harvest for each span that has to be asked for after *harvests*: none if all is held.
 
     Of a number of bars, only the newest gap of each code: what comes may be enough.
     """
     if question.network == "never":
         return []
-    return [Harvest(walk) for code in question.codes for walk in _walks(question, code, archive, plan, harvests)]
+    refused = {harvest.walk.code for harvest in harvests if harvest.refusal is not None}
+    walked = [harvest.walk for harvest in harvests]
+    return [
+        Harvest(walk)
+        for code in question.codes
+        if code not in refused
+        for walk in _walks(question, code, archive, plan, clock, walked)
+    ]
 
 
-def _seen_until(question: Question, harvests: Sequence[Harvest]) -> datetime:
-    return max([question.asked_at, *(harvest.walk.asked_at for harvest in harvests if harvest.walk.asked_at)])
-
-
-def _walks(question: Question, code: str, archive: Archive, plan: Plan, harvests: Sequence[Harvest]) -> Iterator[Walk]:
+def _walks(
+    question: Question, code: str, archive: Archive, plan: Plan, clock: datetime, walked: Sequence[Walk]
+) -> Iterator[Walk]:
     period, asked = question.period, question.asked
     known = archive.known(code, period)
     span = _needed(question, code, archive)
-    seen_until = _seen_until(question, harvests)
-    lacking = evidence.gaps(known, code, period, span, plan, question.asked_at, seen_until=seen_until)
+    looked_at = _looked_at(walked, code)
+    lacking = evidence.gaps(known, code, period, span, plan, question.asked_at, looked_at=looked_at, clock=clock)
     gaps = [gap.span for gap in lacking if gap.reason == "not_held"]
-    if question.forming == "keep" and asked.open_end and not harvests:
+    if question.forming == "keep" and asked.open_end and not walked:
         gaps = _with_newest(gaps, span, evidence.held(known))
     if gaps and not family_of(code).pageable:
         gaps = [Span(gaps[0].start, gaps[-1].end)]
@@ -108,6 +115,10 @@ def _walks(question: Question, code: str, archive: Archive, plan: Plan, harvests
             held_later = _read(archive, code, period, Span(gap.end, asked.span.end))
             walk = dataclasses.replace(walk, wanted=asked.count - len(held_later.bars))
         yield walk
+
+
+def _looked_at(walked: Sequence[Walk], code: str) -> SpanSet:
+    return SpanSet.of(evidence.looked_at(walk) for walk in walked if walk.code == code)
 
 
 def _at_close(archive: Archive, code: str, period: Period) -> bool | None:
@@ -139,7 +150,12 @@ def _with_newest(gaps: list[Span], span: Span, held: SpanSet) -> list[Span]:
 
 
 def _read(archive: Archive, code: str, period: Period, span: Span) -> Held:
-    return archive.read(code, period, finality.microseconds(span.start), finality.microseconds(span.end))
+    held = archive.read(code, period, finality.microseconds(span.start), finality.microseconds(span.end))
+    if not period.by_date or len(np.unique(held.keys_us)) == len(held.keys_us):
+        return held
+    # The vendor has changed what it stamps days with, and gave some twice: one of each date.
+    order = ascending_last_wins(held.keys_us)
+    return dataclasses.replace(held, bars=held.bars.take(pa.array(order)), keys=(held.keys_us[order],))
 
 
 def _first_stamp(held: Held) -> datetime | None:
@@ -179,7 +195,10 @@ def _rows(question: Question, code: str, harvests: Sequence[Harvest], archive: A
         bars = bars.slice(max(0, len(bars) - question.asked.count))
     if question.forming == "drop":
         return bars
-    forming = [_selected(harvest.newest, span, closed=False) for harvest in harvests if harvest.newest]
+    newest = [_selected(harvest.newest, span, closed=False) for harvest in harvests if harvest.newest]
+    # Another client may have archived the bar as closed meanwhile.
+    last = int(stamps_of(bars)[-1]) if len(bars) else -1
+    forming = [rows.filter(pa.array(stamps_of(rows) > last)) for rows in newest]
     joined = pa.concat_tables([bars, *forming])
     return joined.append_column(schemas.CLOSED, pa.array(np.arange(len(joined)) < len(bars)))
 
@@ -203,13 +222,14 @@ def _metadata(question: Question, settings: Settings, now: datetime) -> dict[str
     }
 
 
-def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, plan: Plan) -> Verdict:
+def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, plan: Plan, clock: datetime) -> Verdict:
     """Say what the vendor could not give: as an error, a warning or not at all, as asked."""
     refusals = {harvest.walk.code: harvest for harvest in harvests if harvest.refusal is not None}
     if refusals and len(question.codes) == 1:
         return Verdict(refusals[question.codes[0]].refusal)
     # What closed while pages came is not missing: it could not be asked for when the call was made.
-    now, seen_until = question.asked_at, _seen_until(question, harvests)
+    now = question.asked_at
+    walked = [harvest.walk for harvest in harvests]
     missing: list[Missing] = []
     starts: dict[str, HistoryStart] = {}
     held_from: dict[str, datetime] = {}
@@ -219,8 +239,11 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
             continue
         known = archive.known(code, question.period)
         span = _needed(question, code, archive)
-        gaps = evidence.gaps(known, code, question.period, span, plan, now, seen_until=seen_until)
-        missing += [Missing(code, question.period, gap.span, gap.reason, gap.detail) for gap in gaps]
+        looked_at = _looked_at(walked, code)
+        gaps = evidence.gaps(known, code, question.period, span, plan, now, looked_at=looked_at, clock=clock)
+        missing += [_missing(gap, code, question, walked) for gap in gaps]
+        # A refusal before the first answer says so in this call alone.
+        missing += [gap for walk in walked if walk.code == code and walk.asked_at is None for gap in walk.missing]
         start = evidence.begins(known, plan, now)
         if start is not None and finality.instant(start.key_us) > span.start:
             starts[code] = start
@@ -234,6 +257,14 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
     if question.on_incomplete == "warn":
         return Verdict(None, (*notices, IncompleteDataWarning(message)))
     return Verdict(IncompleteDataError(message, missing=missing), notices)
+
+
+def _missing(gap: evidence.Gap, code: str, question: Question, walked: Sequence[Walk]) -> Missing:
+    contradicted = any(
+        walk.code == code and walk.stop is Stop.CONTRADICTED and walk.span.start < gap.span.end for walk in walked
+    )
+    detail = Stop.CONTRADICTED.value if contradicted and gap.reason == "not_held" else gap.detail
+    return Missing(code, question.period, gap.span, gap.reason, detail)
 
 
 def _clock_skew(harvests: Sequence[Harvest]) -> tuple[ClockSkewWarning, ...]:
@@ -272,7 +303,9 @@ def _late_starts(
 
 
 def _from(start: HistoryStart, known: evidence.Known) -> str:
-    return f"from {_minute(finality.instant(start.key_us))}" if known.coverage else "no bars at all"
+    if any(first == start.key_us for first, _ in known.coverage):
+        return f"from {_minute(finality.instant(start.key_us))}"
+    return f"no bars before {_minute(finality.instant(start.key_us))}" if known.coverage else "no bars at all"
 
 
 def _minute(instant: datetime) -> str:

@@ -172,7 +172,7 @@ class View:
         new = Bars.of(batch.bars, batch.keys_us, batch.asked_at_us, batch.exact)
         fresh, added, restated, confirms = self._news(new, load) if len(new) else (new, 0, (), False)
         record = self.record
-        start = nearest_start(record.history_start, batch)
+        start = nearest_start(record.history_start, batch, record.coverage)
         delta = Delta(
             _packed(fresh, by_date=self.group.period.by_date),
             added,

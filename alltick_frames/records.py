@@ -65,6 +65,9 @@ TAIL_ROWS = 512
 # Runs of one block; beyond it the block is written as one.
 _MOST_RUNS = 16
 
+# Longer, and it may not be believed any more by who asked anew.
+_SAYS_MORE_FOR_US = 86_400_000_000
+
 Spans = tuple[tuple[int, int], ...]
 # Of answers: the first and the last stamp, and when it was asked for.
 Answers = tuple[tuple[int, int, int], ...]
@@ -411,16 +414,17 @@ def _cut(stretch: S, spans: Spans) -> list[S]:
     return pieces
 
 
-def nearest_start(held: HistoryStart | None, batch: Batch) -> HistoryStart | None:
-    """Give what is known of the beginning: not after any bar, and of two for one plan the one that says more."""
+def nearest_start(held: HistoryStart | None, batch: Batch, coverage: Spans) -> HistoryStart | None:
+    """Give what is known of the beginning: not after any bar; of two for one plan the one that says more, for a day."""
     new = batch.history_start
+    if new is not None and not new.reason and any(start < new.key_us for start, _ in coverage):
+        new = None  # of a product that is held from before, a beginning cannot be later
     if held is not None and len(batch.keys_us):
         held = msgspec.structs.replace(held, key_us=min(held.key_us, int(batch.keys_us.min())))
     if held is None or new is None:
         return new or held
-    if held.plan == new.plan:
-        return max(held, new, key=lambda start: (start.key_us, start.asked_at_us))
-    return max(held, new, key=lambda start: start.asked_at_us)
+    says_more = held.plan == new.plan and held.key_us > new.key_us
+    return held if held.asked_at_us > new.asked_at_us - (_SAYS_MORE_FOR_US if says_more else 0) else new
 
 
 def merged_spans(spans: Iterable[tuple[int, int]]) -> Spans:

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ import polars as pl
 import pytest
 
 import alltick_frames as at
+from alltick_frames import client as client_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,6 +307,133 @@ class TestWhatTheVendorChanges:
             asks.append(sent())
         assert asks[1] == 0
         assert asks[0] > 0 < asks[2]
+
+
+class TestWhatMustNotGoUnsaid:
+    @pytest.fixture
+    def hours(self, server: at.sandbox.Sandbox) -> pl.DataFrame:
+        return truth(server, "USDJPY", "1h", "2026-01-05", "2026-03-18T15:00Z")
+
+    @pytest.mark.parametrize("ahead", [timedelta(seconds=20), timedelta(hours=2)], ids=str)
+    def test_a_clock_that_is_ahead_hides_no_bar(
+        self,
+        connect: Connect,
+        server: at.sandbox.Sandbox,
+        set_clocks: SetClocks,
+        monkeypatch: pytest.MonkeyPatch,
+        ahead: timedelta,
+    ) -> None:
+        client = connect()
+        server.set_clock("2026-03-18T15:00:50Z", frozen=True)
+        monkeypatch.setattr(client_module, "utc_now", lambda: datetime(2026, 3, 18, 15, 0, 50, tzinfo=UTC) + ahead)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", at.ClockSkewWarning)
+            client.get_kline("EURUSD", "1m", "2026-03-18T14:00Z/")
+        set_clocks("2026-03-18T15:03:00Z")
+        got = client.get_kline("EURUSD", "1m", "2026-03-18T14:50Z/2026-03-18T15:01Z")
+        assert got.height == 11
+
+    def test_a_quiet_tail_is_looked_at_once_more_when_it_is_a_day_old(
+        self, connect: Connect, server: at.sandbox.Sandbox, set_clocks: SetClocks, sent: Sent, hours: pl.DataFrame
+    ) -> None:
+        client = connect()
+        late = hours.filter(pl.col("timestamp") < datetime(2026, 3, 17, 20, tzinfo=UTC))
+        server.replay("USDJPY", "1h", late)
+        day = ("USDJPY", "1h", "2026-03-17/2026-03-17")
+        set_clocks("2026-03-18T00:10:00Z")
+        assert client.get_kline(*day).height == 20
+        server.replay("USDJPY", "1h", hours)
+        sent()
+        set_clocks("2026-03-18T12:00:00Z")
+        assert (client.get_kline(*day).height, sent()) == (20, 0)
+        for now, requests in (("2026-03-19T00:10:00Z", 1), ("2026-03-29T00:10:00Z", 0)):
+            set_clocks(now)
+            assert (client.get_kline(*day).height, sent()) == (24, requests)
+
+    @pytest.mark.parametrize("code", ["USDJPY", "NEWCO.US"])
+    def test_an_outage_is_no_beginning_of_history(
+        self, connect: Connect, server: at.sandbox.Sandbox, set_clocks: SetClocks, hours: pl.DataFrame, code: str
+    ) -> None:
+        client = connect()
+        server.replay(code, "1h", hours)
+        set_clocks("2026-03-18T10:00:30Z")
+        client.get_kline(code, "1h", "2026-03-17/")
+        server.replay(code, "1h", hours.head(0))
+        set_clocks("2026-03-18T14:00:30Z")
+        for asked in ("2026-03-17/", "max"):
+            with pytest.raises(at.IncompleteDataError, match="leave out bars that were given before"):
+                client.get_kline(code, "1h", asked)
+        server.replay(code, "1h", hours)
+        assert client.get_kline(code, "1h", "2026-03-17/").height == 24 + 14
+
+    def test_an_outage_of_deep_pages_is_none_either(
+        self, connect: Connect, server: at.sandbox.Sandbox, hours: pl.DataFrame
+    ) -> None:
+        client = connect()
+        server.replay("USDJPY", "1h", hours)
+        client.get_kline("USDJPY", "1h", "2026-03-12/")
+        server.replay("USDJPY", "1h", hours.tail(3))
+        with pytest.raises(at.IncompleteDataError, match="leave out bars that were given before"):
+            client.get_kline("USDJPY", "1h", "2026-01-12/")
+        server.replay("USDJPY", "1h", hours)
+        got = client.get_kline("USDJPY", "1h", "2026-01-12/")
+        assert bars_of(got).equals(hours.filter(pl.col("timestamp") >= datetime(2026, 1, 12, tzinfo=UTC)))
+
+    def test_a_range_before_what_the_plan_sells_is_beyond_it(
+        self, connect: Connect, server: at.sandbox.Sandbox
+    ) -> None:
+        server.configure(plan="basic")
+        client = connect(plan="basic")
+        for _ in "fresh", "again":
+            with pytest.raises(at.IncompleteDataError, match="beyond_plan"):
+                client.get_kline("EURUSD", "1h", "2022-03-01/2022-03-31")
+
+    def test_a_refused_code_costs_the_others_nothing(self, connect: Connect) -> None:
+        client = connect(**IGNORE)
+        client.get_kline("EURUSD", "1h", "2026-03-10/2026-03-18T10:00Z")
+        client.get_kline("EURUSD", "1h", "2025-12-01/2025-12-10")
+        assert client.get_kline(["EURUSD", "NOSUCHX"], "1h", 1_500).height == 1_500
+
+    def test_a_bar_that_another_archived_meanwhile_comes_once(self, connect: Connect, set_clocks: SetClocks) -> None:
+        client = connect()
+        other = connect(cache_dir=client.settings.cache_dir)
+
+        def meanwhile(*_: Any) -> None:
+            set_clocks("2026-03-18T15:01:10Z")
+            other.get_kline("EURUSD", "1m", "1h")
+
+        got = client.get_kline("EURUSD", "1m", "2026-03-16/", forming="keep", progress=meanwhile)
+        assert got["timestamp"].is_unique().all()
+        assert got.filter(pl.col("timestamp") == datetime(2026, 3, 18, 15, tzinfo=UTC))["closed"].to_list() == [True]
+
+    def test_days_that_are_stamped_another_way_come_once(
+        self, connect: Connect, server: at.sandbox.Sandbox, set_clocks: SetClocks
+    ) -> None:
+        client = connect()
+        first = client.get_kline("USDJPY", "1d", "2026-03-02/2026-03-13")
+        server.configure(readings={"daily_stamps": "session_open"})
+        set_clocks("2026-03-20T15:00:30Z")
+        got = client.get_kline("USDJPY", "1d", "2026-03-02/2026-03-18")
+        assert got.height == first.height + 3
+        assert got.head(first.height)["close"].equals(first["close"])
+
+    def test_many_at_once_agree(self, connect: Connect) -> None:
+        client = connect()
+        expected = connect().get_kline("700.HK", "5m", "max")
+        with ThreadPoolExecutor(8) as pool:
+            calls = [pool.submit(client.get_kline, "700.HK", "5m", "max") for _ in range(24)]
+        assert all(call.result().equals(expected) for call in calls)
+
+    def test_a_refusal_of_deeper_pages_is_named_and_not_kept(
+        self, connect: Connect, server: at.sandbox.Sandbox
+    ) -> None:
+        client = connect()
+        client.get_kline("EURUSD", "1h", "2026-03-02/")
+        server.fail_next(1, "level_not_enough")
+        with pytest.raises(at.IncompleteDataError, match="beyond_plan: ret 603"):
+            client.get_kline("EURUSD", "1h", "2026-01-05/")
+        got = client.get_kline("EURUSD", "1h", "2026-01-05/")
+        assert bars_of(got).equals(truth(server, "EURUSD", "1h", "2026-01-05", "2026-03-18T15:00Z"))
 
 
 class TestCoverage:

@@ -105,15 +105,15 @@ class Caller:
             asked_at=self.vendor.now,
         )
         harvests: list[Harvest] = []
-        while more := kline.to_ask(question, self.archive, PLAN, harvests):
+        while more := kline.to_ask(question, self.archive, PLAN, self.vendor.now, harvests):
             for harvest in more:
                 self.fill(harvest)
             harvests += more
             assert len(harvests) < 30
-            if asked.count is None:
-                break
         table = kline.to_table(question, harvests, self.archive, SETTINGS, self.vendor.now)
-        return table["timestamp"].cast(pa.int64()).to_pylist(), kline.judge(question, harvests, self.archive, PLAN)
+        return table["timestamp"].cast(pa.int64()).to_pylist(), kline.judge(
+            question, harvests, self.archive, PLAN, self.vendor.now
+        )
 
     def fill(self, harvest: Harvest) -> None:
         while (request := next_request(harvest.walk)) is not None:
@@ -298,7 +298,13 @@ def test_what_was_seen_empty_is_asked_for_once_something_can_have_closed() -> No
 
     assert missing(checked_at + timedelta(seconds=34)) == []
     assert missing(checked_at + timedelta(seconds=35)) == ["not_held"]
-    # The minute in which was looked is the last of the span: what ends before it stays as it was seen.
-    assert missing(LATER, end=checked_at.replace(second=0)) == []
+    # The minute in which was looked is the last of the span: what ends before it stays as it was seen, for a day, in
+    # which an outage may end. What was looked at after that day is settled.
+    before = checked_at.replace(second=0)
+    assert missing(before + DAY - MINUTE, end=before) == []
+    assert missing(before + DAY, end=before) == ["not_held"]
+    facts.checked = (Checked(T1, us(checked_at), us(before + DAY)),)
+    assert missing(before + DAY, end=before) == missing(before + 9 * DAY, end=before) == []
+    facts.checked = (Checked(T1, us(checked_at), us(checked_at)),)
     # A clock that was set back since gives no ground to believe it.
     assert missing(checked_at - timedelta(minutes=1)) == ["not_held"]

@@ -359,5 +359,8 @@ def test_readings_that_the_vendor_leaves_open_give_the_same_frame(
 @pytest.mark.parametrize("empty", ["[]", "null", "missing", "data {}", "data null", "data missing"])
 def test_every_way_of_saying_nothing_ends_a_history(server: at.sandbox.Sandbox, client: at.Client, empty: str) -> None:
     server.configure(readings={"empty_answer": empty})
-    with pytest.warns(at.HistoryStartWarning, match=r"no bars at all"):
-        assert client.get_kline("EURUSD", "1h", "2005-03-02/2005-03-04").is_empty()
+    with pytest.raises(
+        at.IncompleteDataError, match=r"beyond_plan: the professional plan sells about 5 years"
+    ) as caught:
+        client.get_kline("EURUSD", "1h", "2005-03-02/2005-03-04")
+    assert caught.value.frame.is_empty()

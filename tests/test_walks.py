@@ -274,7 +274,7 @@ def test_a_bad_daily_row_is_missing_on_the_date_its_page_shows(hour: int) -> Non
 def test_of_daily_bars_no_trading_date_is_absent(
     length: int, days: tuple[int, int], hour: int, end: Literal["inclusive", "exclusive"]
 ) -> None:
-    first = datetime(2020, 1, 6, tzinfo=UTC)
+    first = datetime(2022, 1, 3, tzinfo=UTC)
     dates = [day for number in range(length) if (day := first + number * timedelta(days=1)).weekday() < 5]
     opened = [day - timedelta(days=int(hour >= 18)) for day in dates]
     stamps = [day.replace(tzinfo=NEW_YORK, hour=hour).astimezone(UTC) if hour else day for day in opened]
