@@ -270,7 +270,8 @@ def entry_key(sequence: int) -> str:
 
 def encode_entry(changes: Mapping[str, Sequence[Delta]]) -> bytes:
     """Write an entry: by group's name its changes, none if its record has them already."""
-    body = msgspec.msgpack.encode((SCHEMA, changes))
+    # One minute of many codes: names and values differ, the rest repeats. More effort would not make it smaller.
+    body = bytes([SCHEMA]) + zlib.compress(msgspec.msgpack.encode(changes), 1)
     return zlib.crc32(body).to_bytes(_CRC_BYTES, "little") + body
 
 
@@ -338,15 +339,14 @@ class Log:
 
 def _changes(key: str, value: bytes) -> dict[str, msgspec.Raw]:
     body = memoryview(value)[_CRC_BYTES:]
-    if zlib.crc32(body) != int.from_bytes(value[:_CRC_BYTES], "little"):
+    if not body or zlib.crc32(body) != int.from_bytes(value[:_CRC_BYTES], "little"):
         raise StoreError(f"archive entry {key!r} cannot be read: its checksum is not the one recorded")
-    schema, changes = _decoded(body, tuple[int, msgspec.Raw], key)
-    if schema > SCHEMA:
+    if body[0] > SCHEMA:
         raise StoreError(
-            f"archive entry {key!r} has schema version {schema}, this alltick_frames reads up to {SCHEMA}; upgrade it"
+            f"archive entry {key!r} has schema version {body[0]}, this alltick_frames reads up to {SCHEMA}; upgrade it"
         )
-    decoded: dict[str, msgspec.Raw] = _decoded(changes, dict[str, msgspec.Raw], key)
-    return decoded
+    changes: dict[str, msgspec.Raw] = _decoded(zlib.decompress(body[1:]), dict[str, msgspec.Raw], key)
+    return changes
 
 
 def _decoded(value: Any, kind: Any, key: str) -> Any:

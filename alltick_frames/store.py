@@ -68,8 +68,8 @@ _MOST_OPENED = 1_024
 _MOST_VIEWS = 1_024
 # More bars of a group at once go to its record: logging them first would write them once more.
 LOGGED_BYTES = 4_096
-# The log is folded when it is larger: a process that begins has to read it.
-LOG_BYTES = 8_000_000
+# The log is folded when it is larger: a process that begins has to read it, which takes 25 ms a megabyte.
+LOG_BYTES = 4_000_000
 # Records written in one transaction, which others wait for.
 _MOST_TOGETHER = 32
 
@@ -280,6 +280,8 @@ class Archive:
             )
         if errors:
             raise errors[0]
+        with self._using() as index:
+            self._catch_up(index)
         if self._log.size > self._fold_above:
             self._fold()
 
@@ -592,6 +594,10 @@ def _check_origin(index: Index, directory: Path, origin: str) -> None:
 def _now_us() -> int:
     return time.time_ns() // 1000
 
+
+# The first conversion makes pyarrow import pandas and more. Here rather than in a thread: a fork amid an import
+# leaves the child waiting for it for ever.
+pa.array(np.array([], dtype=np.int64)).to_numpy()
 
 _archives: weakref.WeakSet[Archive] = weakref.WeakSet()
 _forking: list[Archive] = []

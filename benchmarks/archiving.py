@@ -28,7 +28,8 @@ FIRST_US, BARS = 1_704_067_200_000_000, 1_000_000
 ROW_BYTES, PAGE = 7 * 8, 500
 # Codes and minutes. The part is long enough that the log is folded and tails become segments.
 FULL_DAY, PART_OF_DAY = (500, 1440), (50, 600)
-GROUP = ("BTCUSDT", Period.MINUTE_1)
+M1 = Period.MINUTE_1
+GROUP = ("BTCUSDT", M1)
 
 
 def measure(*, full: bool = False) -> list[Result]:
@@ -100,11 +101,11 @@ def live_a_day(directory: Path, codes: int, minutes: int) -> None:
     """Write a page of 500 bars of each code, each minute, one of them new; print what it cost."""
     archive = Archive.open(directory, "alltick")
     names = [f"CODE{number:03}" for number in range(codes)]
-    bars, stamps = bars_of(FIRST_US, PAGE + minutes)
-    archive.write_many([(name, Period.MINUTE_1, page(bars, stamps, 0)) for name in names])
+    tables, stamps = [traded(number, PAGE + minutes) for number in range(codes)], stamps_of(FIRST_US, PAGE + minutes)
+    archive.write_many([(name, M1, page(bars, stamps, 0)) for name, bars in zip(names, tables, strict=True)])
     before, took_s = written_so_far(), []
     for minute in range(1, minutes + 1):
-        batches = [(name, Period.MINUTE_1, page(bars, stamps, minute)) for name in names]
+        batches = [(name, M1, page(bars, stamps, minute)) for name, bars in zip(names, tables, strict=True)]
         started = time.perf_counter()
         archive.write_many(batches)
         took_s.append(time.perf_counter() - started)
@@ -112,8 +113,9 @@ def live_a_day(directory: Path, codes: int, minutes: int) -> None:
     archive.close()
     archive = Archive.open(directory, "alltick")
     started = time.perf_counter()
-    assert archive.read(names[-1], Period.MINUTE_1, 0, 2**62).bars.equals(bars)
+    held = archive.read(names[-1], M1, 0, 2**62)
     first_s = time.perf_counter() - started
+    assert held.bars.equals(tables[-1])
     size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     print(by_kernel, sorted(took_s)[len(took_s) // 2], max(took_s), first_s, size)
 
@@ -133,9 +135,27 @@ def written_so_far() -> int:
 
 def bars_of(first_us: int, count: int) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.int64]]]:
     """Make minutes with values that differ."""
-    stamps = first_us + np.arange(count, dtype=np.int64) * MINUTE_US
-    values = [pa.array(np.sin(stamps / 1e11 + shift)) for shift in range(6)]
-    return pa.Table.from_arrays([pa.array(stamps).cast(schemas.TIMESTAMP), *values], schema=schemas.BARS), stamps
+    stamps = stamps_of(first_us, count)
+    return table_of(stamps, [np.sin(stamps / 1e11 + shift) for shift in range(6)]), stamps
+
+
+def traded(seed: int, count: int) -> pa.Table:
+    """Make minutes as they are quoted: prices in ticks, with volume and turnover."""
+    chance = np.random.default_rng(seed)
+    price = chance.uniform(1, 500) * np.exp(np.cumsum(chance.normal(0, 4e-4, (count, 4)).ravel())).reshape(count, 4)
+    opened, closed = price[:, 0], price[:, 3]
+    prices = [np.round(one, 4) for one in (opened, price.max(axis=1), price.min(axis=1), closed)]
+    volume = np.round(chance.lognormal(5, 1, count), 2)
+    return table_of(stamps_of(FIRST_US, count), [*prices, volume, np.round(volume * closed, 2)])
+
+
+def stamps_of(first_us: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return first_us + np.arange(count, dtype=np.int64) * MINUTE_US
+
+
+def table_of(stamps: np.ndarray[Any, np.dtype[np.int64]], values: list[np.ndarray[Any, Any]]) -> pa.Table:
+    stamped = pa.array(stamps).cast(schemas.TIMESTAMP)
+    return pa.Table.from_arrays([stamped, *map(pa.array, values)], schema=schemas.BARS)
 
 
 def total(table: pa.Table) -> float:

@@ -430,7 +430,7 @@ class TestTheLog:
         (entry,) = log_of(archive)[len(before) :]
         # One new bar of each; of the 49 that are held, only when they were asked for.
         size = len(open_index(archive.directory).inline(entry) or b"")
-        assert size < 130 * len(self.NAMES)
+        assert size < 130 * len(self.NAMES) / 2
         for name in self.NAMES:
             assert rows_of(again(archive).read(name, M1, *EVER)) == minutes(0, 51)
             assert record_of(archive, name) is None
@@ -486,7 +486,7 @@ class TestTheLog:
     def test_all_are_folded_when_it_is_large_and_numbers_go_on(
         self, archive: Archive, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(store, "LOG_BYTES", 20_000)
+        monkeypatch.setattr(store, "LOG_BYTES", 1_200)
         archive, reader = again(archive), again(archive)
         lengths, numbers = [], set()
         for minute in range(20):
@@ -528,12 +528,12 @@ class TestTheLog:
         [
             (lambda value: value[:20] + bytes([value[20] ^ 1]) + value[21:], "checksum"),
             (lambda value: value[:-5], "checksum"),
-            (lambda value: b"", "checksum|truncated"),
-            (lambda value: sealed((SCHEMA + 1, "anything")), f"schema version {SCHEMA + 1}.*upgrade"),
-            (lambda value: sealed([SCHEMA]), "Expected"),
-            (lambda value: sealed((SCHEMA, {f"1m:{CODE}": [["rows"]]})), "Expected"),
+            (lambda value: b"", "checksum"),
+            (lambda value: sealed(SCHEMA + 1, "anything"), f"schema version {SCHEMA + 1}.*upgrade"),
+            (lambda value: sealed(SCHEMA, [1, 2]), "Expected"),
+            (lambda value: sealed(SCHEMA, {f"1m:{CODE}": [["rows"]]}), "Expected"),
         ],
-        ids=["flipped", "cut", "empty", "future", "half", "other"],
+        ids=["flipped", "cut", "empty", "future", "list", "other"],
     )
     def test_an_entry_that_cannot_be_read_is_named(
         self, archive: Archive, spoil: Callable[[bytes], bytes], why: str
@@ -542,9 +542,9 @@ class TestTheLog:
         (key,) = log_of(archive)
         index = open_index(archive.directory)
         index.set(key, spoil(index.inline(key) or b""))
-        with pytest.raises(StoreError, match=f"{key}.*({why})"):
+        with pytest.raises(StoreError, match=f"{key}.*{why}"):
             again(archive).read(CODE, M1, *EVER)
-        with pytest.raises(StoreError, match=f"{key}.*({why})"):
+        with pytest.raises(StoreError, match=f"{key}.*{why}"):
             again(archive).write(CODE, M1, batch(minutes(3, 4)))
 
     def test_a_count_that_cannot_be_read_is_named(self, archive: Archive) -> None:
@@ -571,8 +571,8 @@ class TestTheLog:
         assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 200)
 
 
-def sealed(body: Any) -> bytes:
-    packed = msgspec.msgpack.encode(body)
+def sealed(schema: int, body: Any) -> bytes:
+    packed = bytes([schema]) + zlib.compress(msgspec.msgpack.encode(body))
     return zlib.crc32(packed).to_bytes(4, "little") + packed
 
 
@@ -764,6 +764,23 @@ assert rows_of(archive.read("EURUSD", Period.MINUTE_1, *EVER)) == minutes(0, 300
         assert forker.returncode == 0
         assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 3000)
 
+    def test_no_use_imports_anything_that_a_fork_could_interrupt(self, archive: Archive) -> None:
+        source = """
+import sys
+from pathlib import Path
+from alltick_frames.periods import Period
+from alltick_frames.store import Archive
+from tests.archives import EVER, batch, minutes
+imported = set(sys.modules)
+archive = Archive.open(Path(sys.argv[1]), "alltick")
+for page in (minutes(0, 700), minutes(700, 702), minutes(100, 101, 2.0), minutes(-700, 5, 3.0)):
+    archive.write("EURUSD", Period.MINUTE_1, batch(page, len(page)))
+archive.read("EURUSD", Period.MINUTE_1, *EVER)
+archive.close()
+print(*sorted(set(sys.modules) - imported))
+"""
+        assert in_process(source, archive.directory.parent).communicate(timeout=60)[0] == "\n"
+
     def test_children_forked_while_threads_write_do_not_hang(self, archive: Archive) -> None:
         source = """
 import os, sys, threading, warnings
@@ -773,9 +790,6 @@ from alltick_frames.store import Archive
 from tests.archives import EVER, batch, minutes, rows_of
 warnings.simplefilter("ignore", DeprecationWarning)
 archive = Archive.open(Path(sys.argv[1]), "alltick")
-# pyarrow imports more as it is first used, and a fork amid another thread's import hangs whoever does it.
-archive.write("EURUSD", Period.MINUTE_1, batch(minutes(-600, 0), 1))
-archive.read("EURUSD", Period.MINUTE_1, *EVER)
 done = threading.Event()
 def work(seed):
     for page in range(400):
