@@ -1,26 +1,60 @@
-"""When each request may leave. Pure: the time is an argument, waiting is the caller's.
+"""When each request may leave. Pure: time and state are arguments, waiting and keeping are the caller's.
 
 A reservation takes the next slot at which no window of the plan, wherever it begins, holds more requests than
-allowed; windows that begin on the clock's full second or minute are thereby respected too.
+allowed; windows that begin on the clock's full second, minute or day are thereby respected too.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import itertools
+import math
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from alltick_frames.errors import BudgetError
 
 if TYPE_CHECKING:
     from alltick_frames.plans import Plan, Rate
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "State"]
 
 # Requests are spread over their window rather than sent in a burst, a little faster than evenly so that a slot
 # given up does not lower the rate.
 _PACE = 0.9
-_MINUTE_S, _DAY_S = 60, 86_400
+_MINUTE_S = 60
+# Of longer windows the requests of each second are counted and of the day those of each minute, so that the state
+# stays small; a bucket counts until its end has left the window.
+_LONGEST_EXACT_S = 10
 _LONGEST_PAUSE_S = 180
+# After "too many requests" every window is longer than the plan's, and half of that is taken back in this time.
+_STRETCH, _LONGEST_STRETCH = 1.1, 2.0
+_RELAXED_BY_HALF_S = 300
+
+
+class State(msgspec.Struct):
+    """What one token has taken, in seconds of a clock that never goes back.
+
+    Attributes
+    ----------
+    slots
+        Those that a window up to `_LONGEST_EXACT_S` may still hold, not only as many as fill one: the last of them
+        can be given back.
+    seconds, minutes
+        Slots by the number of their second and minute, oldest first, because slots are given in order.
+    pause_s
+        The length of the last pause while the vendor has not answered since, else 0.
+    stretch, stretched_at
+        How many times longer than the plan's the windows were after the last throttling.
+    """
+
+    slots: list[float] = []
+    seconds: dict[int, int] = {}
+    minutes: dict[int, int] = {}
+    paused_until: float = 0.0
+    pause_s: float = 0.0
+    stretch: float = 1.0
+    stretched_at: float = 0.0
 
 
 class Budget:
@@ -34,65 +68,105 @@ class Budget:
     [0.0, 10.5]
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, state: State | None = None) -> None:
         self.plan = plan
+        self.state = state or State()
         self._rates = (plan.kline, plan.combined, plan.minute)
-        # All that any window may still hold, not only as many as fill one: the last of them can be given back.
-        self._slots: deque[float] = deque()
-        self._longest_s = max(rate.seconds for rate in self._rates) + plan.margin_s
-        self._per_minute: Counter[int] = Counter()
-        self._paused_until = 0.0
-        self._pause_s = plan.pause_s
 
     def reserve(self, now: float) -> float:
-        """Take the next free slot at or after *now*, in the same clock's seconds.
+        """Take the next free slot at or after *now*.
 
         Raises
         ------
         BudgetError
             The day's allowance is used up.
         """
-        while self._slots and self._slots[0] < now - self._longest_s:
-            self._slots.popleft()
-        slot = max(now, self._paused_until, *map(self._free_from, self._rates))
-        if self._slots:
-            slot = max(slot, self._slots[-1] + _PACE * min(rate.seconds / rate.requests for rate in self._rates))
-        self._check_day(slot)
-        self._slots.append(slot)
-        self._per_minute[int(slot // _MINUTE_S)] += 1
+        state, stretch = self.state, self._stretch(now)
+        self._forget(now)
+        slot = max(now, state.paused_until, *(self._free_from(rate, stretch) for rate in self._rates))
+        if state.slots:
+            pace_s = _PACE * stretch * min(rate.seconds / rate.requests for rate in self._rates)
+            slot = max(slot, state.slots[-1] + pace_s)
+        self._check_day(now, slot)
+        state.slots.append(slot)
+        _count(state.seconds, int(slot), 1)
+        _count(state.minutes, int(slot // _MINUTE_S), 1)
         return slot
 
     def give_back(self, slot: float) -> None:
         """Return a slot that was not used; only the last one taken can be used by another."""
-        if self._slots and self._slots[-1] == slot:
-            self._slots.pop()
-            self._per_minute[int(slot // _MINUTE_S)] -= 1
+        state = self.state
+        if state.slots and state.slots[-1] == slot:
+            state.slots.pop()
+            _count(state.seconds, int(slot), -1)
+            _count(state.minutes, int(slot // _MINUTE_S), -1)
 
     def throttled(self, now: float) -> None:
         """Pause every request after the vendor said that they come too fast; longer each time it says so again."""
-        if now < self._paused_until:
+        state = self.state
+        if now < state.paused_until:
             return  # the answer to a request that left before the pause began
-        self._paused_until = now + self._pause_s
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        state.pause_s = min(2 * state.pause_s, _LONGEST_PAUSE_S) if state.pause_s else self.plan.pause_s
+        state.paused_until = now + state.pause_s
+        state.stretch = min(_STRETCH * self._stretch(now), _LONGEST_STRETCH)
+        state.stretched_at = now
 
     def answered(self) -> None:
         """Note that the vendor answered again: the next pause starts short."""
-        self._pause_s = self.plan.pause_s
+        self.state.pause_s = 0.0
 
-    def _free_from(self, rate: Rate) -> float:
-        if len(self._slots) < rate.requests:
-            return 0.0
-        return self._slots[-rate.requests] + rate.seconds + self.plan.margin_s
+    def _stretch(self, now: float) -> float:
+        state = self.state
+        if state.stretch == 1:
+            return 1.0
+        return 1 + (state.stretch - 1) * math.exp2(-(now - state.stretched_at) / _RELAXED_BY_HALF_S)
 
-    def _check_day(self, slot: float) -> None:
-        this_minute = int(slot // _MINUTE_S)
-        first_minute = this_minute - _DAY_S // _MINUTE_S
-        for minute in [minute for minute in self._per_minute if minute < first_minute]:
-            del self._per_minute[minute]
-        if self._per_minute.total() >= self.plan.day.requests:
-            oldest = min(minute for minute, requests in self._per_minute.items() if requests)
-            hours = ((oldest + 1) * _MINUTE_S + _DAY_S - slot) / 3600
+    def _free_from(self, rate: Rate, stretch: float) -> float:
+        length_s = (rate.seconds + self.plan.margin_s) * stretch
+        if rate.seconds > _LONGEST_EXACT_S:
+            return _left_by(self.state.seconds, 1, rate.requests) + length_s
+        slots = self.state.slots
+        return slots[-rate.requests] + length_s if len(slots) >= rate.requests else 0.0
+
+    def _check_day(self, now: float, slot: float) -> None:
+        day = self.plan.day
+        free_from = _left_by(self.state.minutes, _MINUTE_S, day.requests) + day.seconds + self.plan.margin_s
+        if free_from > slot:
             raise BudgetError(
-                f"the {self.plan.name} plan's {self.plan.day.requests:,} requests a day are used up; "
-                f"the first of them returns in {hours:.1f} hours"
+                f"the {self.plan.name} plan's {day.requests:,} requests a day are used up; "
+                f"the first of them returns in {(free_from - now) / 3600:.1f} hours"
             )
+
+    def _forget(self, now: float) -> None:
+        """Drop what no window that is still to come can hold."""
+        state, margin_s = self.state, self.plan.margin_s
+        longest_s = max(rate.seconds for rate in self._rates)
+        exact_s = max((rate.seconds for rate in self._rates if rate.seconds <= _LONGEST_EXACT_S), default=0)
+        # The last slot stays whatever its age: the pace is kept to it.
+        oldest = now - (exact_s + margin_s) * _LONGEST_STRETCH
+        state.slots = [slot for slot in state.slots[:-1] if slot >= oldest] + state.slots[-1:]
+        _drop_before(state.seconds, now - (longest_s + margin_s) * _LONGEST_STRETCH, 1)
+        _drop_before(state.minutes, now - self.plan.day.seconds - margin_s, _MINUTE_S)
+
+
+def _count(buckets: dict[int, int], bucket: int, change: int) -> None:
+    buckets[bucket] = buckets.get(bucket, 0) + change
+    if not buckets[bucket]:
+        del buckets[bucket]
+
+
+def _left_by(buckets: dict[int, int], width_s: int, requests: int) -> float:
+    """Give the end of the newest bucket that must have left a window before it has room below *requests*."""
+    excess = sum(buckets.values()) - requests
+    end = -math.inf
+    for bucket, count in buckets.items():
+        if excess < 0:
+            break
+        end = (bucket + 1) * width_s
+        excess -= count
+    return end
+
+
+def _drop_before(buckets: dict[int, int], time: float, width_s: int) -> None:
+    for bucket in list(itertools.takewhile(lambda bucket: (bucket + 1) * width_s <= time, buckets)):
+        del buckets[bucket]

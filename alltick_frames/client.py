@@ -13,12 +13,21 @@ from alltick_frames import holdings, kline
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
 from alltick_frames.codes import check_codes
-from alltick_frames.errors import AllTickError, ArgumentError, ClockSkewWarning, ConfigError, PlanWarning, StoreError
+from alltick_frames.errors import (
+    AllTickError,
+    AllTickWarning,
+    ArgumentError,
+    ClockSkewWarning,
+    ConfigError,
+    PlanWarning,
+    StoreError,
+)
 from alltick_frames.fetch import fetch
 from alltick_frames.frames import to_frame
 from alltick_frames.ledger import ledger_for
 from alltick_frames.notices import tell
 from alltick_frames.periods import Period
+from alltick_frames.plans import plan_named
 from alltick_frames.ranges import parse_range
 from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token, resolve
 from alltick_frames.store import Archive
@@ -36,6 +45,7 @@ if TYPE_CHECKING:
 
     from alltick_frames.fetch import Harvest, Report
     from alltick_frames.kline import Forming
+    from alltick_frames.ledger import Ledger
     from alltick_frames.progress import Progress
 
 __all__ = ["AsyncClient", "Client", "KlineOptions"]
@@ -101,6 +111,7 @@ class AsyncClient:
     _loop: object
     _archive: Archive | None
     _lock: threading.Lock
+    _remembered: bool
     _said_free: bool
     _said_skew: bool
 
@@ -224,6 +235,7 @@ class AsyncClient:
         self, codes: str | Iterable[str] | None, period: Period | str | None, frame: FrameKind | None
     ) -> Any:
         kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        self._know_plan()
         table = holdings.coverage_table(self._archived(), *_selected(codes, period), self.settings.plan, utc_now())
         return to_frame(table, kind)
 
@@ -267,16 +279,47 @@ class AsyncClient:
 
     def _to_ask(self, question: kline.Question) -> list[Harvest]:
         """See what has to be sent, and that it can be."""
+        self._know_plan()
         harvests = kline.to_ask(question, self._archived(), self.settings.plan, utc_now())
         if harvests and self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
                 "alltick_frames.configure(token=...); `alltick demo` works without one"
             )
-        if harvests and not self.settings.plan_named and not self._said_free:
-            self._said_free = True
-            tell([PlanWarning(_FREE_ASSUMED)])
+        if harvests:
+            tell(self._agree_on_plan())
         return harvests
+
+    def _know_plan(self) -> None:
+        """Take the plan that the ledger remembers if none was named."""
+        settings = self.settings
+        if settings.plan_named or settings.token is None:
+            return
+        remembered = self._ledger(settings.token).remembered()
+        if remembered is not None:
+            self._remembered = True
+            plan = plan_named(remembered.name, settings.limits) if settings.limits else remembered
+            self.settings = dataclasses.replace(settings, plan=plan)
+
+    def _agree_on_plan(self) -> list[AllTickWarning]:
+        """Tell the ledger under which plan to count; give what the user should know of that."""
+        settings = self.settings
+        if settings.token is None:
+            raise AssertionError("a question without a token is refused")
+        ledger = self._ledger(settings.token)
+        if settings.plan_named or (self._remembered and settings.limits):
+            ledger.use(settings.plan)
+        else:
+            ledger.assume(settings.plan)
+        notices: list[AllTickWarning] = [*ledger.warnings()]
+        if not (settings.plan_named or self._remembered or self._said_free):
+            self._said_free = True
+            notices.append(PlanWarning(_FREE_ASSUMED))
+        return notices
+
+    def _ledger(self, token: Token) -> Ledger:
+        settings = self.settings
+        return ledger_for(token.fingerprint(settings.base_url), settings.plan, settings.state_dir)
 
     async def _fetch(self, question: kline.Question, harvests: list[Harvest], report: Report) -> AllTickError | None:
         """Fill *harvests*; give what went wrong, because what came is handed over with it."""
@@ -309,6 +352,8 @@ class AsyncClient:
             raise failure or error from None
         frame = to_frame(table, question.frame, categorical=question.categorical)
         tell(self._once(verdict).notices)
+        if self._transport is not None:
+            tell(self._transport.ledger.warnings())
         if verdict.failure is not None:
             verdict.failure.frame = frame
             raise verdict.failure
@@ -329,7 +374,7 @@ class AsyncClient:
         if settings.token is None:
             raise AssertionError("a question without a token is refused")
         if self._transport is None or self._loop != loop:
-            ledger = ledger_for(settings.token.fingerprint(settings.base_url), settings.plan)
+            ledger = self._ledger(settings.token)
             self._transport = Transport(settings.base_url, settings.token, ledger, lambda: utc_now())  # noqa: PLW0108  # as it is then
             self._loop = loop
         return self._transport
@@ -349,6 +394,7 @@ class AsyncClient:
         self._forget_connections()
         self._archive = None
         self._lock = threading.Lock()
+        self._remembered = False
         self._said_free = False
         self._said_skew = False
 

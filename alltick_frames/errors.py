@@ -21,7 +21,8 @@ AllTickWarning (UserWarning)
 ├── IncompleteDataWarning             as IncompleteDataError, under on_incomplete="warn"
 ├── HistoryStartWarning               a code begins later than the range asked for
 ├── ClockSkewWarning                  this machine's clock and the server's differ
-└── PlanWarning                       no plan configured: the Free plan's limits are assumed
+├── BudgetWarning                     the budget cannot be shared with other processes
+└── PlanWarning                       no plan known: the Free plan's limits are assumed
 ```
 
 Messages name the argument, the value, what is allowed and the next step; none ever holds a token.
@@ -45,6 +46,7 @@ __all__ = [
     "ArgumentError",
     "AuthenticationError",
     "BudgetError",
+    "BudgetWarning",
     "ClockSkewWarning",
     "CodeNotPermittedError",
     "ConfigError",
@@ -190,8 +192,12 @@ class ClockSkewWarning(AllTickWarning):
     """The clocks of this machine and of the server differ by more than half a minute."""
 
 
+class BudgetWarning(AllTickWarning):
+    """The state directory cannot be used, so this process alone keeps to the plan's limits."""
+
+
 class PlanWarning(AllTickWarning):
-    """No plan is configured, so the Free plan's limits are assumed."""
+    """No plan is configured or remembered, so the Free plan's limits are assumed."""
 
 
 # 601 reads "body empty" in the error table and "no permission for this product" on one page; we only meet it

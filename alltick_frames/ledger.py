@@ -1,92 +1,317 @@
-"""The budget of a token, shared by every client of this process, and the waiting for its slots."""
+"""The budget of a token, shared by every thread, process and kernel of this machine, and the waiting for its slots.
+
+A reservation is one short transaction of SQLite's; the wait for the slot is outside of it. So slots are given first
+come, first served over all processes, and one that is killed wastes the slots it has taken and no more.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import sqlite3
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import anyio
+import msgspec
 
-from alltick_frames.budget import Budget
+from alltick_frames.budget import Budget, State
+from alltick_frames.errors import BudgetError, BudgetWarning
+from alltick_frames.plans import Plan
 
 if TYPE_CHECKING:
-    from alltick_frames.plans import Plan
+    from collections.abc import Callable
 
-__all__ = ["Ledger", "ledger_for"]
+__all__ = ["Kept", "Ledger", "Reading", "ledger_for", "shift_after"]
 
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+_FILE = "ledger-1.sqlite3"  # the number is that of what a row holds
+# Python's monotonic clock stands still in a laptop that sleeps; these go on.
+_CLOCKS = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC_RAW"}
+_IN_MEMORY = ":memory:"
 # A waiter that wakes later than this gives its slot up: sent now, its request would crowd the slots that follow.
 _TOO_LATE_S = 0.05
+# The lock is held for a fraction of a millisecond, unless its holder was stopped just then.
+_POLL_S = 0.002
+_LOCKED, _PRIMARY_CODE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), 0xFF
+_LOCKED_AT_MOST_S = 60
+# What can be lost without much harm holds nobody up for longer.
+_NOTE_WITHIN_S = 0.25
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The clocks of this machine at one moment.
+
+    Attributes
+    ----------
+    boot
+        Which run of the system it is; empty where that is not known.
+    uptime
+        Seconds that no one can set back, equal for all processes, and counted while the machine sleeps. It begins
+        anew with every boot.
+    wall
+        Seconds that outlive a boot, but may be set.
+    """
+
+    boot: str
+    uptime: float
+    wall: float
+
+
+class Kept(msgspec.Struct):
+    """What is kept of one token: its state, in seconds of `uptime + shift`, and the clocks when it was written."""
+
+    read: Reading
+    shift: float = 0.0
+    state: State = msgspec.field(default_factory=State)
 
 
 class Ledger:
-    """One token's budget on one host; safe for threads."""
+    """One token's budget on one host; safe for threads and after a fork.
 
-    def __init__(self, plan: Plan) -> None:
+    Parameters
+    ----------
+    plan
+        Counted under until a client that names its plan writes that into the ledger.
+    directory
+        Where it is shared with other processes; None keeps it in this one.
+    """
+
+    def __init__(self, plan: Plan, directory: Path | None = None, key: str = "") -> None:
+        self._plan = plan
+        self._directory = directory
+        self._key = key
+        self._shift = 0.0
+        self._troubled = False
+        self._warning: BudgetWarning | None = None
+        self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
-        self._budget = Budget(plan)
+        _all.add(self)
+
+    def remembered(self) -> Plan | None:
+        """Give the plan that was written last, if one ever was."""
+        return self._now_or_never(self._read_plan)
 
     def use(self, plan: Plan) -> None:
-        """Count under *plan* from now on; what was sent before stays counted only if the plan is the same."""
-        with self._lock:
-            if plan != self._budget.plan:
-                self._budget = Budget(plan)
+        """Let every client of this token count under *plan* from now on."""
+        self._plan = plan
+        if self.remembered() != plan:
+            self._now_or_never(self._write, "plan", plan)
 
-    def reserve(self) -> float:
-        """Take a slot; it may lie in the future. In `time.monotonic` seconds."""
-        with self._lock:
-            return self._budget.reserve(time.monotonic())
+    def assume(self, plan: Plan) -> None:
+        """Count under *plan* in this process while the ledger remembers none."""
+        self._plan = plan
+
+    def warnings(self) -> list[BudgetWarning]:
+        """Give what the user has not been told yet."""
+        warning, self._warning = self._warning, None
+        return [] if warning is None else [warning]
+
+    async def reserve(self) -> float:
+        """Take a slot; it may lie in the future. In seconds of the ledger's own clock.
+
+        Raises
+        ------
+        BudgetError
+            The day's allowance is used up, or the ledger stays locked.
+        """
+        began = time.monotonic()
+        while True:
+            with contextlib.suppress(_LockedError):
+                return self._run(self._change, Budget.reserve)
+            if time.monotonic() - began > _LOCKED_AT_MOST_S:
+                raise BudgetError(
+                    f"the budget in {self._directory} has been locked for {_LOCKED_AT_MOST_S} s; is a process that "
+                    f"uses this token stopped? End it, or set ALLTICK_STATE_DIR"
+                )
+            await anyio.sleep(_POLL_S)
 
     async def wait_until_near(self, slot: float, lead_s: float) -> None:
         """Sleep until *lead_s* before *slot*, so that a connection can be opened before the slot comes."""
         try:
-            await anyio.sleep(max(0.0, slot - lead_s - time.monotonic()))
+            await anyio.sleep(max(0.0, slot - lead_s - self._now()))
         except BaseException:
             self.give_back(slot)
             raise
 
     async def wait_for(self, slot: float) -> None:
-        """Sleep until *slot*, and take another one as often as it has passed unused."""
+        """Sleep until *slot*, and take another one as often as it has passed unused or a pause was declared."""
         while True:
-            await anyio.sleep(max(0.0, slot - time.monotonic()))
-            if time.monotonic() - slot <= _TOO_LATE_S:
+            await self.wait_until_near(slot, 0.0)
+            late_s = self._now() - slot
+            if late_s <= min(self._plan.margin_s, _TOO_LATE_S) and not self._now_or_never(self._pauses, slot):
                 return
-            slot = self.reserve()
+            slot = await self.reserve()
 
     def give_back(self, slot: float) -> None:
         """Return a slot that was not used."""
-        with self._lock:
-            self._budget.give_back(slot)
+        self._now_or_never(self._change, lambda budget, _: budget.give_back(slot))
 
     def throttled(self) -> None:
         """Note that the vendor said requests come too fast: everyone pauses."""
-        with self._lock:
-            self._budget.throttled(time.monotonic())
+        self._now_or_never(self._change, Budget.throttled)
 
     def answered(self) -> None:
-        """Note an answer."""
+        """Note an answer; that is news only after the vendor has complained."""
+        if self._troubled:
+            self._now_or_never(self._change, lambda budget, _: budget.answered())
+
+    def forget_parent(self) -> None:
+        """Drop what a fork copied: SQLite's connections do not survive one, nor a lock that another thread held."""
+        _abandoned.append(self._connection)
+        self._connection = None
+        self._lock = threading.Lock()
+
+    def _now(self) -> float:
+        return read_clocks().uptime + self._shift
+
+    def _now_or_never(self, work: Callable[[sqlite3.Connection, *Arguments], T], *args: *Arguments) -> T | None:
+        """Do *work*, or give None if the ledger stays locked."""
+        until = time.monotonic() + _NOTE_WITHIN_S
+        while time.monotonic() < until:
+            with contextlib.suppress(_LockedError):
+                return self._run(work, *args)
+            time.sleep(_POLL_S)
+        return None
+
+    def _run(self, work: Callable[[sqlite3.Connection, *Arguments], T], *args: *Arguments) -> T:
+        """Do *work* on the file, or in memory from the moment that the file cannot be used."""
         with self._lock:
-            self._budget.answered()
+            try:
+                return work(self._opened(), *args)
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _LOCKED:
+                    raise _LockedError from None
+                why = str(error)
+            except OSError as error:
+                why = error.strerror or type(error).__name__
+            self._warning = BudgetWarning(
+                f"the budget of this token cannot be shared with other processes, because {self._directory} cannot be "
+                f"used: {why}; give it back its permissions, remove a damaged {_FILE} from it, or set ALLTICK_STATE_DIR"
+            )
+            self._connection = self._directory = None
+            return work(self._opened(), *args)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = _open(self._directory)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                # What a power cut loses is of no use after it.
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("CREATE TABLE IF NOT EXISTS budgets (key TEXT PRIMARY KEY, plan BLOB, kept BLOB)")
+                connection.execute("INSERT OR IGNORE INTO budgets (key) VALUES (?)", (self._key,))
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _change(self, connection: sqlite3.Connection, change: Callable[[Budget, float], T]) -> T:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            kept = self._read_kept(connection)
+            budget = Budget(self._read_plan(connection) or self._plan, kept.state)
+            result = change(budget, kept.read.uptime + kept.shift)
+            self._write(connection, "kept", kept)
+        self._shift = kept.shift
+        self._troubled = kept.state.pause_s > 0
+        return result
+
+    def _read_plan(self, connection: sqlite3.Connection) -> Plan | None:
+        return self._read(connection, "plan", Plan)
+
+    def _read_kept(self, connection: sqlite3.Connection) -> Kept:
+        """Read the state, and the clocks as of now."""
+        now = read_clocks()
+        kept = self._read(connection, "kept", Kept)
+        return Kept(now) if kept is None else Kept(now, shift_after(kept, now), kept.state)
+
+    def _pauses(self, connection: sqlite3.Connection, slot: float) -> bool:
+        return slot < self._read_kept(connection).state.paused_until
+
+    def _read(self, connection: sqlite3.Connection, column: str, kind: type[T]) -> T | None:
+        query = f"SELECT {column} FROM budgets WHERE key = ?"  # noqa: S608  # a name of ours
+        ((content,),) = connection.execute(query, (self._key,))
+        with contextlib.suppress(msgspec.DecodeError):
+            return None if content is None else msgspec.msgpack.decode(content, type=kind)
+        return None
+
+    def _write(self, connection: sqlite3.Connection, column: str, value: Plan | Kept) -> None:
+        statement = f"UPDATE budgets SET {column} = ? WHERE key = ?"  # noqa: S608  # a name of ours
+        connection.execute(statement, (msgspec.msgpack.encode(value), self._key))
 
 
-_ledgers: dict[str, Ledger] = {}
-_ledgers_lock = threading.Lock()
+class _LockedError(Exception):
+    """Another process is in its transaction."""
 
 
-def ledger_for(fingerprint: str, plan: Plan) -> Ledger:
-    """Give the ledger of the token and host with this *fingerprint*, counting under *plan*."""
+def read_clocks() -> Reading:
+    """Read this machine's clocks: the only place of the budget that does."""
+    return Reading(_boot(), _uptime(), time.time())
+
+
+def shift_after(kept: Kept, now: Reading) -> float:
+    """Give what to add to the uptime so that the ledger's clock goes on where *kept* left it.
+
+    The wall clock counts for nothing but the time that a reboot took: it may be set, the uptime may not.
+    """
+    last = kept.read
+    if now.boot == last.boot and now.uptime >= last.uptime:
+        return kept.shift
+    passed = now.wall - last.wall
+    # A wall clock that was set back meanwhile knows less than the time since the boot.
+    return last.uptime + kept.shift + (passed if passed > 0 else now.uptime) - now.uptime
+
+
+def ledger_for(key: str, plan: Plan, directory: Path | None = None) -> Ledger:
+    """Give this process's ledger for the token and host with the fingerprint *key*, kept in *directory*."""
     with _ledgers_lock:
-        ledger = _ledgers.setdefault(fingerprint, Ledger(plan))
-    ledger.use(plan)
-    return ledger
+        return _ledgers.setdefault((key, directory), Ledger(plan, directory, key))
+
+
+def _open(directory: Path | None) -> sqlite3.Connection:
+    path: str | Path = _IN_MEMORY
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = directory / _FILE
+        # Only if it is new: closing a file a second time would take SQLite's locks away.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+
+
+def _uptime() -> float:
+    clock = _CLOCKS.get(sys.platform)
+    return time.monotonic() if clock is None else time.clock_gettime(getattr(time, clock))
+
+
+@functools.cache
+def _boot() -> str:
+    # Elsewhere a reboot is seen by the uptime alone; one missed makes the day's allowance return late, no more.
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
+
+
+_ledgers: dict[tuple[str, Path | None], Ledger] = {}
+_ledgers_lock = threading.Lock()
+_all: weakref.WeakSet[Ledger] = weakref.WeakSet()
+_abandoned: list[sqlite3.Connection | None] = []
 
 
 def _after_fork_in_child() -> None:
-    # A lock may have been held by a thread that does not exist here.
     global _ledgers_lock  # noqa: PLW0603
     _ledgers_lock = threading.Lock()
-    _ledgers.clear()
+    for ledger in list(_all):
+        ledger.forget_parent()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,7 +1,7 @@
 """What each AllTick plan allows, as data.
 
-Figures are those of the vendor's pages "interface limitation" and "pricing" as read in 2026-07 and 2026-08.
-Where pages contradict each other the cautious reading stands here and the other one in the comment.
+Where the vendor's pages contradict each other the cautious reading stands in `PLANS` and the other one in
+`CONTRADICTIONS`; `SOURCES` names the page of every figure and when it was read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from typing import Any
 
 from alltick_frames.errors import ConfigError
 
-__all__ = ["PLANS", "Plan", "Rate", "plan_named"]
+__all__ = [
+    "CONTRADICTIONS",
+    "FREE_CODES",
+    "PLANS",
+    "SOURCES",
+    "Contradiction",
+    "Plan",
+    "Rate",
+    "Source",
+    "plan_named",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,65 +43,189 @@ class Plan:
     Attributes
     ----------
     kline
-        Requests to `/kline`.
+        Requests to `/kline`, and as many to each of `/depth-tick`, `/trade-tick` and `/static_info`.
+    batch_kline
+        Requests to `/batch-kline`.
+    halts
+        Requests to each page of `/api/suspension`.
     combined
         Requests to all endpoints together.
     minute, day
         Requests to all endpoints together in a minute and in a day.
+    batch_groups
+        Pairs of code and period in one request to `/batch-kline`.
+    codes
+        Codes in one request to `/depth-tick`, `/trade-tick` or `/static_info`; more are silently left out.
+    connections, codes_a_connection
+        Of the WebSocket.
+    history_years
+        Depth of quote-family history that the plan sells; None where the price list only says "about 500 bars".
     margin_s
         Added to every window, so that network jitter does not make two honest requests arrive too close.
     pause_s
         The first pause after the vendor answers that requests come too fast; it doubles while that goes on.
-    history_years
-        Depth of quote-family history that the plan sells; None where the price list only says "about 500 bars".
     """
 
     name: str
     kline: Rate
+    batch_kline: Rate
+    halts: Rate
     combined: Rate
     minute: Rate
     day: Rate
+    batch_groups: int
+    codes: int
+    connections: int
+    codes_a_connection: int
+    history_years: int | None
     margin_s: float
     pause_s: float
-    history_years: int | None
 
 
-def _plan(name: str, each: Rate, per_minute: int, per_day: int, history_years: int | None) -> Plan:
-    slow = each.seconds > 1
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The vendor's page that states a figure, and the month in which it was read."""
+
+    page: str
+    read: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """What another page of the vendor says about one *figure* of *plan*, and which."""
+
+    plan: str
+    figure: str
+    says: str
+    page: str
+
+
+_LIMITS = Source("limits tables (interface_limitation)", "2026-07")
+_PRICES = Source("price list (pricing)", "2026-08")
+
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {
+        **dict.fromkeys(("kline", "batch_kline", "combined", "minute", "day", "batch_groups", "codes"), _LIMITS),
+        **dict.fromkeys(("connections", "codes_a_connection"), _LIMITS),
+        "halts": Source("GET /api/suspension", "2026-07"),
+        "history_years": _PRICES,
+    }
+)
+
+CONTRADICTIONS = (
+    Contradiction("free", "day", "14,400", "limits tables before 2026-04-14, Chinese pages of the older site"),
+    Contradiction("free", "combined", "one a second", "the endpoints' pages"),
+    Contradiction("free", "minute", "10, which one in 10 s never reaches", "every page"),
+    Contradiction("free", "batch_groups", "10", "POST /batch-kline"),
+    Contradiction("free", "codes", "50 to /depth-tick", "limits tables in Chinese"),
+    Contradiction("free", "codes_a_connection", "no order book and no ticks at all", "price list (pricing)"),
+    Contradiction("basic", "combined", "two endpoints in the same second", "limits tables in English, the example"),
+    Contradiction("all_us", "kline", "no such plan", "limits tables in English"),
+)
+
+# "10 fixed demo symbols" (price list, 2026-08); their spelling is from a public client's configuration.
+FREE_CODES = ("USDJPY", "GOLD", "USOIL", "BTCUSDT", "HSI.HK", "700.HK", ".DJI.US", "TSLA.US", "000001.SH", "399001.SZ")
+
+
+def _plan(
+    name: str,
+    each: tuple[int, float],
+    batch_kline: tuple[int, float],
+    *,
+    a_minute: int,
+    a_day: int,
+    batch_groups: int,
+    codes: int,
+    streams: tuple[int, int],
+    history_years: int | None,
+) -> Plan:
+    rate = Rate(*each)
+    slow = rate.seconds > 1
     return Plan(
         name=name,
-        kline=each,
-        combined=each,
-        minute=Rate(per_minute, 60),
-        day=Rate(per_day, 86_400),
+        kline=rate,
+        batch_kline=Rate(*batch_kline),
+        halts=Rate(1, 60),
+        combined=rate,
+        minute=Rate(a_minute, 60),
+        day=Rate(a_day, 86_400),
+        batch_groups=batch_groups,
+        codes=codes,
+        connections=streams[0],
+        codes_a_connection=streams[1],
+        history_years=history_years,
         margin_s=0.5 if slow else 0.03,
         pause_s=10 if slow else 1,
-        history_years=history_years,
     )
 
 
-_PER_SECOND_20 = Rate(20, 1)
+def _professional(name: str, history_years: int | None) -> Plan:
+    return _plan(
+        name,
+        (20, 1),
+        (1, 1),
+        a_minute=1_200,
+        a_day=1_728_000,
+        batch_groups=500,
+        codes=50,
+        streams=(10, 3_000),
+        history_years=history_years,
+    )
+
 
 PLANS: Mapping[str, Plan] = MappingProxyType(
     {
         plan.name: plan
         for plan in (
-            # Per minute: 10 on every page, 6 by the 10-second rule, which binds. Per day: 14,400 until 2026-04.
-            _plan("free", Rate(1, 10), 10, 1_000, 1),
-            _plan("basic", Rate(1, 1), 60, 86_400, 1),
-            _plan("premium", Rate(10, 1), 600, 864_000, 3),
-            _plan("professional", _PER_SECOND_20, 1_200, 1_728_000, 5),
-            _plan("all_hk", _PER_SECOND_20, 1_200, 1_728_000, None),
-            _plan("all_cn", _PER_SECOND_20, 1_200, 1_728_000, None),
-            # Absent from the English limit tables; the Chinese ones give it Professional's figures.
-            _plan("all_us", _PER_SECOND_20, 1_200, 1_728_000, None),
+            _plan(
+                "free",
+                (1, 10),
+                (1, 10),
+                a_minute=6,
+                a_day=1_000,
+                batch_groups=5,
+                codes=5,
+                streams=(1, 5),
+                history_years=1,
+            ),
+            _plan(
+                "basic",
+                (1, 1),
+                (1, 3),
+                a_minute=60,
+                a_day=86_400,
+                batch_groups=100,
+                codes=50,
+                streams=(1, 100),
+                history_years=1,
+            ),
+            # Called "Advanced" on some pages.
+            _plan(
+                "premium",
+                (10, 1),
+                (1, 2),
+                a_minute=600,
+                a_day=864_000,
+                batch_groups=200,
+                codes=50,
+                streams=(3, 200),
+                history_years=3,
+            ),
+            _professional("professional", 5),
+            _professional("all_hk", None),
+            _professional("all_cn", None),
+            _professional("all_us", None),
         )
     }
 )
 
+_RATES = ("kline", "batch_kline", "halts", "combined", "minute", "day")
+
 
 def plan_named(name: str, limits: Mapping[str, Any] | None = None) -> Plan:
     """Look up a plan; *limits* replaces single figures of it.
+
+    `"share"` scales every rate, for machines that use one token: two of them with 0.5 each.
 
     Examples
     --------
@@ -99,6 +233,8 @@ def plan_named(name: str, limits: Mapping[str, Any] | None = None) -> Plan:
     Rate(requests=20, seconds=1)
     >>> plan_named("professional", {"minute": (600, 60)}).minute
     Rate(requests=600, seconds=60.0)
+    >>> plan_named("premium", {"share": 0.5}).kline, plan_named("free", {"share": 0.5}).kline
+    (Rate(requests=5, seconds=1), Rate(requests=1, seconds=20.0))
 
     Raises
     ------
@@ -109,18 +245,30 @@ def plan_named(name: str, limits: Mapping[str, Any] | None = None) -> Plan:
         plan = PLANS[name]
     except KeyError:
         raise ConfigError(f"plan={name!r} is not an AllTick plan; use one of: {' '.join(PLANS)}") from None
-    figures = {field.name for field in dataclasses.fields(Plan)} - {"name"}
+    figures = ({field.name for field in dataclasses.fields(Plan)} | {"share"}) - {"name"}
     if limits is not None and not isinstance(limits, Mapping):
         raise ConfigError(f"limits={limits!r} must be a mapping of figures, such as {{'kline': (10, 1)}}")
     changes = dict(limits or {})
     if unknown := sorted(changes.keys() - figures):
         raise ConfigError(f"limits has no figure {unknown[0]!r}; use some of: {' '.join(sorted(figures))}")
+    share = _share(changes.pop("share", 1))
     for figure, value in changes.items():
         changes[figure] = _rate(figure, value) if figure in _RATES else _number(figure, value)
-    return dataclasses.replace(plan, **changes)
+    plan = dataclasses.replace(plan, **changes)
+    parts: dict[str, Any] = {figure: _part(getattr(plan, figure), share) for figure in _RATES}
+    return dataclasses.replace(plan, **parts)
 
 
-_RATES = ("kline", "combined", "minute", "day")
+def _part(rate: Rate, share: float) -> Rate:
+    """Scale *rate*; of less than one request, the window grows instead."""
+    requests = rate.requests * share
+    return Rate(int(requests), rate.seconds) if requests >= 1 else Rate(1, rate.seconds / requests)
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, int | float) and 0 < value <= 1:
+        return value
+    raise ConfigError(f"limits['share']={value!r} must be more than 0 and at most 1")
 
 
 def _number(figure: str, value: Any) -> Any:

@@ -88,6 +88,8 @@ class Settings:
         Its limits; the Free plan's if none was named.
     plan_named
         Whether a plan was named at all.
+    limits
+        What replaces single figures of the plan, also of one that only the ledger remembers.
     base_url, ws_url
         Scheme and host; the families' paths are appended.
     """
@@ -95,9 +97,11 @@ class Settings:
     token: Token | None
     plan: Plan
     plan_named: bool
+    limits: Mapping[str, Any] | None
     base_url: str
     ws_url: str
     cache_dir: Path
+    state_dir: Path
     frame: FrameKind
     network: Network
     on_incomplete: OnIncomplete
@@ -138,9 +142,11 @@ def resolve(
         token=_token(token),
         plan=plan_named(plan or "free", limits),
         plan_named=plan is not None,
+        limits=limits,
         base_url=_url("base_url", base_url, _DEFAULT_BASE_URL, "https"),
         ws_url=_url("ws_url", ws_url, _DEFAULT_WS_URL, "wss"),
-        cache_dir=_cache_dir(cache_dir),
+        cache_dir=_directory("cache", cache_dir),
+        state_dir=_directory("state"),
         frame=cast("FrameKind", choose("frame", frame, FrameKind, "polars")),
         network=cast("Network", choose("network", network, Network, "auto")),
         on_incomplete=cast("OnIncomplete", choose("on_incomplete", on_incomplete, OnIncomplete, "raise")),
@@ -219,10 +225,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _cache_dir(argument: str | os.PathLike[str] | None) -> Path:
-    chosen = argument or os.environ.get("ALLTICK_CACHE_DIR")
+def _directory(name: Literal["cache", "state"], argument: str | os.PathLike[str] | None = None) -> Path:
+    chosen = argument or os.environ.get(f"ALLTICK_{name.upper()}_DIR")
     if chosen:
         return Path(chosen).expanduser()
     import platformdirs  # noqa: PLC0415  # only when asked: a configured client does not need it
 
-    return Path(platformdirs.user_data_dir("alltick_frames", appauthor=False))
+    default = platformdirs.user_data_dir if name == "cache" else platformdirs.user_state_dir
+    return Path(default("alltick_frames", appauthor=False))

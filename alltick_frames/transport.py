@@ -73,7 +73,7 @@ class Transport:
             The day's allowance is used up.
         """
         trace = new_trace()
-        slot = self.ledger.reserve()
+        slot = await self.ledger.reserve()
         await self.ledger.wait_until_near(slot, _LEAD_S)
         try:
             return await self._exchange(request, trace, slot)

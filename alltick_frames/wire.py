@@ -14,6 +14,7 @@ import msgspec
 
 from alltick_frames.codes import Family, family_of, hint_for
 from alltick_frames.errors import RET_CODES, ApiError, RateLimitError, TransportError, UnknownCodeError
+from alltick_frames.plans import FREE_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +127,7 @@ _ADVICE = {
     402: "the request was not understood; this is a fault of alltick_frames, please report it with the trace",
     601: "your plan does not include it",
     603: "your plan does not allow that much; see the vendor's limits page",
-    604: "your plan does not include it (the Free plan has ten demo codes)",
+    604: f"your plan does not include it (the Free plan has {' '.join(FREE_CODES)})",
 }
 _BAD_REQUEST = frozenset({201, 202, 400})
 

@@ -61,7 +61,7 @@ def test_a_used_up_day_is_an_error_until_it_rolls_over() -> None:
     slots_of(budget, [0.0] * 50)
     with pytest.raises(at.BudgetError, match=r"50 requests a day are used up; .* returns in 24\.0 hours"):
         budget.reserve(10.0)
-    assert budget.reserve(86_400 + 60.0) == 86_460.0
+    assert budget.reserve(86_400 + 60.5) == 86_460.5
 
 
 def test_every_pause_is_twice_the_last_until_the_vendor_answers() -> None:

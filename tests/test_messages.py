@@ -6,7 +6,9 @@ Every message names the argument, the value, what is allowed, and the next step.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 import warnings
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ import pytest
 
 import alltick_frames as at
 from alltick_frames import decode, errors
+from alltick_frames import ledger as ledger_module
 from alltick_frames.budget import Budget
 from alltick_frames.ledger import Ledger
 from alltick_frames.plans import plan_named
@@ -121,7 +124,8 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     ({"frame": "modin"}, "frame='modin' is not known; use one of: polars pandas arrow"),
     (
         {"limits": {"hourly": (1, 3600)}},
-        "limits has no figure 'hourly'; use some of: combined day history_years kline margin_s minute pause_s",
+        "limits has no figure 'hourly'; use some of: batch_groups batch_kline codes codes_a_connection combined "
+        "connections day halts history_years kline margin_s minute pause_s share",
     ),
     ({"limits": {"kline": 7}}, "limits['kline']=7 must be (requests, seconds), such as (10, 1)"),
 ]
@@ -178,7 +182,7 @@ REFUSALS: list[tuple[type[at.ApiError], str, str]] = [
         at.CodeNotPermittedError,
         "code_unauthorized",
         "AllTick refused the request for EURUSD: ret 604 (code unauthorized); your plan does not include it (the "
-        "Free plan has ten demo codes) (trace TRACE)",
+        "Free plan has USDJPY GOLD USOIL BTCUSDT HSI.HK 700.HK .DJI.US TSLA.US 000001.SH 399001.SZ) (trace TRACE)",
     ),
     (
         at.CodeNotPermittedError,
@@ -375,6 +379,32 @@ def test_no_plan_says(server: at.sandbox.Sandbox, connect: Callable[..., at.Clie
         "set ALLTICK_PLAN, or plan=, to yours"
     ]
     assert warned[0].filename == __file__
+
+
+def test_a_budget_that_cannot_be_shared_says(connect: Callable[..., at.Client], tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.write_text("a file where a directory should be")
+    with pytest.warns(at.BudgetWarning) as warned:
+        connect().get_kline("EURUSD", "1h", RANGE)
+    assert [said(warning.message) for warning in warned if warning.category is at.BudgetWarning] == [
+        f"the budget of this token cannot be shared with other processes, because {state} cannot be used: File exists; "
+        f"give it back its permissions, remove a damaged ledger-1.sqlite3 from it, or set ALLTICK_STATE_DIR"
+    ]
+    assert warned[0].filename == __file__
+
+
+def test_a_ledger_that_stays_locked_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "_LOCKED_AT_MOST_S", 0.05)
+    ledger = Ledger(plan_named("basic"), tmp_path, "key")
+    asyncio.run(ledger.reserve())
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger-1.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(at.BudgetError) as caught:
+            asyncio.run(ledger.reserve())
+    assert said(caught.value) == (
+        f"the budget in {tmp_path} has been locked for 0.05 s; is a process that uses this token stopped? End it, or "
+        f"set ALLTICK_STATE_DIR"
+    )
 
 
 def test_no_class_of_the_tree_is_left_without_its_words() -> None:

@@ -11,7 +11,7 @@ from alltick_frames.plans import PLANS, Rate, plan_named
 
 # (plan, requests to an endpoint, in seconds, a minute, a day, years of history), as on the vendor's pages
 FIGURES = [
-    ("free", 1, 10, 10, 1_000, 1),
+    ("free", 1, 10, 6, 1_000, 1),
     ("basic", 1, 1, 60, 86_400, 1),
     ("premium", 10, 1, 600, 864_000, 3),
     ("professional", 20, 1, 1_200, 1_728_000, 5),
@@ -77,7 +77,8 @@ def test_a_figure_that_plans_do_not_have_is_refused_with_those_they_have(figure:
     with pytest.raises(at.ConfigError) as caught:
         plan_named("free", {figure: (1, 1)})
     assert str(caught.value) == (
-        f"limits has no figure {figure!r}; use some of: combined day history_years kline margin_s minute pause_s"
+        f"limits has no figure {figure!r}; use some of: batch_groups batch_kline codes codes_a_connection combined "
+        "connections day halts history_years kline margin_s minute pause_s share"
     )
 
 
