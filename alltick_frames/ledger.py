@@ -145,8 +145,9 @@ class Ledger:
         """Sleep until *slot*, and take another one as often as it has passed unused or a pause was declared."""
         while True:
             await self.wait_until_near(slot, 0.0)
-            late_s = self._now() - slot
-            if late_s <= min(self._plan.margin_s, _TOO_LATE_S) and not self._now_or_never(self._pauses, slot):
+            paused = self._now_or_never(self._pauses, slot)
+            # Last, so that nothing comes between this and the sending.
+            if self._now() - slot <= min(self._plan.margin_s, _TOO_LATE_S) and not paused:
                 return
             slot = await self.reserve()
 

@@ -7,6 +7,7 @@ must be 0 also when all of them were stopped meanwhile, or when one is killed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -69,6 +70,9 @@ def asking(jitter_ms: float) -> Iterator[tuple[at.sandbox.Sandbox, Processes]]:
             "ALLTICK_PLAN": "professional",
             "ALLTICK_STATE_DIR": directory,
         }
+        # The model of a code is made when it is first asked for, while other requests wait to be counted.
+        for code in itertools.chain(*CODES):
+            server.bars(code, "1m", "2026-01-01T00:00Z", "2026-02-01T00:00Z")
         processes = []
         for number, codes in enumerate(CODES):
             own = {**environment, "ALLTICK_CACHE_DIR": f"{directory}/{number}"}

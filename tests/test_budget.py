@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from contextlib import suppress
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import alltick_frames as at
-from alltick_frames.budget import Budget
+from alltick_frames.budget import Budget, State
 from alltick_frames.plans import PLANS, Rate, plan_named
 
 WAITS = st.lists(st.floats(0, 30) | st.just(0.0), min_size=1, max_size=150)
@@ -24,7 +26,7 @@ def slots_of(budget: Budget, waits: list[float]) -> list[float]:
     return slots
 
 
-@given(plan=st.sampled_from(sorted(PLANS)), waits=WAITS, jitter_ms=st.integers(0, 29))
+@given(plan=st.sampled_from(sorted(PLANS)), waits=WAITS, jitter_ms=st.integers(0, 19))
 def test_no_window_wherever_it_begins_holds_more_than_the_plan_allows(
     plan: str, waits: list[float], jitter_ms: int
 ) -> None:
@@ -91,29 +93,65 @@ def test_the_last_slot_can_be_given_back() -> None:
 
 
 RATES = st.builds(Rate, st.integers(1, 12), st.sampled_from([0.5, 1.0, 10.0, 60.0]))
+STEPS = st.tuples(st.floats(0, 5) | st.just(0.0), st.sampled_from(["send", "give back", "wake late", "throttled"]))
 
 
-@given(
-    kline=RATES,
-    combined=RATES,
-    minute=RATES,
-    steps=st.lists(st.tuples(st.floats(0, 5) | st.just(0.0), st.booleans()), min_size=1, max_size=120),
-)
-def test_slots_that_are_given_back_make_no_window_too_full(
-    kline: Rate, combined: Rate, minute: Rate, steps: list[tuple[float, bool]]
+@given(kline=RATES, combined=RATES, minute=RATES, steps=st.lists(STEPS, min_size=1, max_size=120))
+def test_whatever_happens_no_window_in_either_reading_holds_too_many(
+    kline: Rate, combined: Rate, minute: Rate, steps: list[tuple[float, str]]
 ) -> None:
-    plan = plan_named("premium", {"kline": kline, "combined": combined, "minute": minute})
-    budget = Budget(plan)
-    now, kept = 0.0, list[float]()
-    for wait, give_back in steps:
-        now += wait
-        slot = budget.reserve(now)
-        kept.append(slot)
-        if give_back and slot > now:
-            budget.give_back(kept.pop())
-    for rate in (kline, combined, minute):
-        for first, slot in enumerate(kept):
-            assert bisect_left(kept, slot + rate.seconds) - first <= rate.requests, (rate, slot)
+    plan = plan_named("premium", {"kline": kline, "combined": combined, "minute": minute, "day": (50, 86_400)})
+    state, now, sent = State(), 0.0, list[float]()
+    with suppress(at.BudgetError):
+        for wait, step in steps:
+            now += wait
+            # As between processes, which hand the state on as bytes.
+            state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
+            budget = Budget(plan, state)
+            slot = budget.reserve(now)
+            assert slot >= state.paused_until
+            if step == "give back" and slot > now:
+                budget.give_back(slot)
+            elif step == "wake late":
+                now = slot + 0.2
+                sent.append(budget.reserve(now))
+            else:
+                sent.append(slot)
+            if step == "throttled":
+                budget.throttled(now)
+    for rate in (kline, combined, minute, plan.day):
+        for first, slot in enumerate(sent):
+            assert bisect_left(sent, slot + rate.seconds) - first <= rate.requests, (rate, slot)
+        assert max(Counter(slot // rate.seconds for slot in sent).values(), default=0) <= rate.requests, rate
+
+
+def test_the_state_of_a_busy_token_stays_small() -> None:
+    budget, now = Budget(PLANS["professional"]), 0.0
+    while now < 300:
+        now = budget.reserve(now)
+    assert len(msgspec.msgpack.encode(budget.state)) < 1_200
+
+
+def test_after_throttling_requests_are_slower_and_only_slowly_as_fast_again() -> None:
+    budget = Budget(PLANS["basic"])
+
+    def interval(now: float) -> float:
+        return -(budget.reserve(now) - budget.reserve(now))
+
+    assert interval(0) == pytest.approx(1.02)
+    budget.throttled(10)
+    assert interval(100) == pytest.approx(1.02 * 1.08, abs=0.01)
+    assert interval(310) == pytest.approx(1.02 * 1.05)
+    assert interval(3_600) == pytest.approx(1.02, abs=0.001)
+
+
+def test_a_token_that_is_often_throttled_goes_at_half_its_rate() -> None:
+    budget, now = Budget(PLANS["basic"]), 0.0
+    for _ in range(50):
+        budget.throttled(now)
+        budget.answered()
+        now = budget.reserve(now)
+    assert budget.reserve(now) - now == pytest.approx(2.04, abs=0.01)
 
 
 @given(waits=st.lists(st.floats(0, 4_000), min_size=1, max_size=150), a_day=st.integers(1, 20))

@@ -386,7 +386,7 @@ def test_a_budget_that_cannot_be_shared_says(connect: Callable[..., at.Client], 
     state.write_text("a file where a directory should be")
     with pytest.warns(at.BudgetWarning) as warned:
         connect().get_kline("EURUSD", "1h", RANGE)
-    assert [said(warning.message) for warning in warned if warning.category is at.BudgetWarning] == [
+    assert [str(warning.message) for warning in warned if warning.category is at.BudgetWarning] == [
         f"the budget of this token cannot be shared with other processes, because {state} cannot be used: File exists; "
         f"give it back its permissions, remove a damaged ledger-1.sqlite3 from it, or set ALLTICK_STATE_DIR"
     ]
@@ -416,6 +416,7 @@ def test_no_class_of_the_tree_is_left_without_its_words() -> None:
             at.IncompleteDataWarning,
             at.HistoryStartWarning,
             at.ClockSkewWarning,
+            at.BudgetWarning,
             at.PlanWarning,
         ),
     }
