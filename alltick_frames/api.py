@@ -53,8 +53,8 @@ def configure(
         The API token. Better in `ALLTICK_TOKEN`, or in a file of mode 600 named by `ALLTICK_TOKEN_FILE`, than in
         a notebook.
     plan
-        `free` (the default, said once) `basic` `premium` `professional` `all_hk` `all_cn` `all_us`: whose
-        limits requests keep to.
+        `free` `basic` `premium` `professional` `all_hk` `all_cn` `all_us`: whose limits requests keep to. By
+        default the one that was last named for this token on this machine, else `free`, said once.
     frame
         What is returned: `"polars"` (default), `"pandas"` or `"arrow"`.
     cache_dir
@@ -66,7 +66,8 @@ def configure(
     on_incomplete
         `"raise"` (default), `"warn"` or `"ignore"` what the vendor cannot give.
     limits
-        Figures that replace the plan's, such as `{"kline": (10, 1)}`: 10 requests in a second.
+        Figures that replace the plan's, such as `{"kline": (10, 1)}`: 10 requests in a second; `{"share": 0.5}` is
+        half of all rates, for each of two machines that use one token.
 
     Raises
     ------

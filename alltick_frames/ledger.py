@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import anyio
 import msgspec
@@ -92,6 +92,7 @@ class Ledger:
         self._troubled = False
         self._warning: BudgetWarning | None = None
         self._connection: sqlite3.Connection | None = None
+        self._close: weakref.finalize[Any, Any] | None = None
         self._lock = threading.Lock()
         _all.add(self)
 
@@ -166,8 +167,10 @@ class Ledger:
 
     def forget_parent(self) -> None:
         """Drop what a fork copied: SQLite's connections do not survive one, nor a lock that another thread held."""
-        _abandoned.append(self._connection)
-        self._connection = None
+        if self._close is not None:
+            self._close.detach()  # closing, too, is for the parent
+            _abandoned.append(self._connection)
+        self._connection = self._close = None
         self._lock = threading.Lock()
 
     def _now(self) -> float:
@@ -197,6 +200,8 @@ class Ledger:
                 f"the budget of this token cannot be shared with other processes, because {self._directory} cannot be "
                 f"used: {why}; give it back its permissions, remove a damaged {_FILE} from it, or set ALLTICK_STATE_DIR"
             )
+            if self._close is not None:
+                self._close()
             self._connection = self._directory = None
             return work(self._opened(), *args)
 
@@ -213,6 +218,7 @@ class Ledger:
                 connection.close()
                 raise
             self._connection = connection
+            self._close = weakref.finalize(self, connection.close)
         return self._connection
 
     def _change(self, connection: sqlite3.Connection, change: Callable[[Budget, float], T]) -> T:
@@ -241,9 +247,12 @@ class Ledger:
     def _read(self, connection: sqlite3.Connection, column: str, kind: type[T]) -> T | None:
         query = f"SELECT {column} FROM budgets WHERE key = ?"  # noqa: S608  # a name of ours
         ((content,),) = connection.execute(query, (self._key,))
-        with contextlib.suppress(msgspec.DecodeError):
-            return None if content is None else msgspec.msgpack.decode(content, type=kind)
-        return None
+        if content is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(content, type=kind)
+        except msgspec.DecodeError:
+            return None  # as if it had never been written
 
     def _write(self, connection: sqlite3.Connection, column: str, value: Plan | Kept) -> None:
         statement = f"UPDATE budgets SET {column} = ? WHERE key = ?"  # noqa: S608  # a name of ours
@@ -309,6 +318,7 @@ _abandoned: list[sqlite3.Connection | None] = []
 
 
 def _after_fork_in_child() -> None:
+    # It may have been held by a thread that does not exist here.
     global _ledgers_lock  # noqa: PLW0603
     _ledgers_lock = threading.Lock()
     for ledger in list(_all):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 
 import alltick_frames as at
@@ -49,6 +50,13 @@ def test_the_argument_wins_over_the_environment_and_that_over_the_default(
 def test_the_archive_is_kept_in_the_users_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALLTICK_CACHE_DIR")
     assert "alltick_frames" in resolve().cache_dir.parts
+
+
+def test_the_ledger_is_kept_in_the_users_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLTICK_STATE_DIR", "~/elsewhere")
+    assert resolve().state_dir == Path("~/elsewhere").expanduser()
+    monkeypatch.delenv("ALLTICK_STATE_DIR")
+    assert resolve().state_dir == Path(platformdirs.user_state_dir("alltick_frames", appauthor=False))
 
 
 def test_the_plan_is_free_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
