@@ -36,8 +36,9 @@ _FILE = "ledger-1.sqlite3"  # the number is that of what a row holds
 # Python's monotonic clock stands still in a laptop that sleeps; these go on.
 _CLOCKS = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC_RAW"}
 _IN_MEMORY = ":memory:"
-# A waiter that wakes later than this gives its slot up: sent now, its request would crowd the slots that follow.
-_TOO_LATE_S = 0.05
+# A waiter that wakes later than the plan's margin, within these bounds, gives its slot up: sent now, its request would
+# crowd the slots that follow. Even an idle machine wakes a few milliseconds late.
+_LATE_S, _TOO_LATE_S = 0.02, 0.05
 # The lock is held for a fraction of a millisecond, unless its holder was stopped just then.
 _POLL_S = 0.002
 _LOCKED, _PRIMARY_CODE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), 0xFF
@@ -148,7 +149,7 @@ class Ledger:
             await self.wait_until_near(slot, 0.0)
             paused = self._now_or_never(self._pauses, slot)
             # Last, so that nothing comes between this and the sending.
-            if self._now() - slot <= min(self._plan.margin_s, _TOO_LATE_S) and not paused:
+            if self._now() - slot <= min(max(self._plan.margin_s, _LATE_S), _TOO_LATE_S) and not paused:
                 return
             slot = await self.reserve()
 

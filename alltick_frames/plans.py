@@ -154,7 +154,7 @@ def _plan(
         connections=streams[0],
         codes_a_connection=streams[1],
         history_years=history_years,
-        margin_s=0.5 if slow else 0.02,
+        margin_s=0.5 if slow else 0.025,
         pause_s=10 if slow else 1,
     )
 

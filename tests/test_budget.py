@@ -26,7 +26,7 @@ def slots_of(budget: Budget, waits: list[float]) -> list[float]:
     return slots
 
 
-@given(plan=st.sampled_from(sorted(PLANS)), waits=WAITS, jitter_ms=st.integers(0, 19))
+@given(plan=st.sampled_from(sorted(PLANS)), waits=WAITS, jitter_ms=st.integers(0, 24))
 def test_no_window_wherever_it_begins_holds_more_than_the_plan_allows(
     plan: str, waits: list[float], jitter_ms: int
 ) -> None:
@@ -138,11 +138,11 @@ def test_after_throttling_requests_are_slower_and_only_slowly_as_fast_again() ->
     def interval(now: float) -> float:
         return -(budget.reserve(now) - budget.reserve(now))
 
-    assert interval(0) == pytest.approx(1.02)
+    assert interval(0) == pytest.approx(1.025)
     budget.throttled(10)
-    assert interval(100) == pytest.approx(1.02 * 1.08, abs=0.01)
-    assert interval(310) == pytest.approx(1.02 * 1.05)
-    assert interval(3_600) == pytest.approx(1.02, abs=0.001)
+    assert interval(100) == pytest.approx(1.025 * 1.08, abs=0.01)
+    assert interval(310) == pytest.approx(1.025 * 1.05)
+    assert interval(3_600) == pytest.approx(1.025, abs=0.001)
 
 
 def test_a_token_that_is_often_throttled_goes_at_half_its_rate() -> None:
@@ -151,7 +151,7 @@ def test_a_token_that_is_often_throttled_goes_at_half_its_rate() -> None:
         budget.throttled(now)
         budget.answered()
         now = budget.reserve(now)
-    assert budget.reserve(now) - now == pytest.approx(2.04, abs=0.01)
+    assert budget.reserve(now) - now == pytest.approx(2.05, abs=0.01)
 
 
 @given(waits=st.lists(st.floats(0, 4_000), min_size=1, max_size=150), a_day=st.integers(1, 20))

@@ -55,7 +55,7 @@ def test_an_unknown_plan_is_refused_with_the_names(name: str) -> None:
 def test_limits_replace_the_figures_they_name_and_no_others() -> None:
     plan = plan_named("premium", {"minute": [300, 60], "history_years": 2})
     assert (plan.minute, plan.history_years) == (Rate(300, 60), 2)
-    assert (plan.kline, plan.day, plan.margin_s) == (PLANS["premium"].kline, PLANS["premium"].day, 0.02)
+    assert (plan.kline, plan.day, plan.margin_s) == (PLANS["premium"].kline, PLANS["premium"].day, 0.025)
     assert PLANS["premium"].minute == Rate(600, 60)
 
 
