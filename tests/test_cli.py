@@ -82,7 +82,7 @@ def test_an_incomplete_answer_is_handed_over_all_the_same(server: at.sandbox.San
 def test_the_demo_fetches_a_month_at_the_honest_rate() -> None:
     done = alltick(None, "demo")
     assert done.returncode == 0, done.stderr
-    assert "100%" in done.stderr  # the progress bar
+    assert re.search(r"(9\d|100)%", done.stderr)  # the progress bar, which is not drawn for every request
     cost = re.search(r"1m 1mo.*?([\d,]+) │ +(\d+) │ +(\d+) │ +([\d.]+) │ +(\d+) ", done.stdout)
     assert cost is not None, done.stdout
     bars, requests, fewest, too_fast = (int(cost[group].replace(",", "")) for group in (1, 2, 3, 5))
