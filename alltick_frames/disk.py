@@ -22,12 +22,17 @@ from alltick_frames.records import SEGMENT_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BytesDisk", "Index", "is_archive", "open_index", "reported"]
+__all__ = ["BytesDisk", "Index", "file_system_of", "is_archive", "open_index", "reported"]
 
 _SEGMENT_DIRECTORY = "segments"
 # diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
 _INLINE, _FILE = 1, 2
 _LOCK_WAIT_S = 60
+# Linux tells; elsewhere the README has to do.
+_MOUNTS = Path("/proc/self/mounts")
+_NETWORK_FILE_SYSTEMS = frozenset(
+    {"afp", "afs", "cifs", "fuse.rclone", "fuse.sshfs", "nfs", "nfs4", "smb2", "smb3", "smbfs"}
+)
 _LONGEST_NAME = 180
 # The last opener's settings count for all processes, so there is one set of them. Evicting is losing: off.
 _SETTINGS = {
@@ -162,8 +167,14 @@ def _after(prefix: str) -> str:
 
 
 def open_index(directory: Path) -> Index:
-    """Open the index in *directory*, made with mode 0700 if it does not exist."""
+    """Open the index in *directory*, made with mode 0700 if it does not exist; not on a network file system."""
     with reported(directory):
+        kind = file_system_of(directory.resolve(), _MOUNTS.read_text(encoding="utf-8") if _MOUNTS.exists() else "")
+        if kind in _NETWORK_FILE_SYSTEMS:
+            raise StoreError(
+                f"the archive in {directory} is on a network file system ({kind}), where SQLite's locks fail and bars "
+                f"would be lost; set ALLTICK_CACHE_DIR to a directory on a local disk"
+            )
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.chmod(0o700)
         if not (directory / _SEGMENT_DIRECTORY).exists():
@@ -176,6 +187,13 @@ def open_index(directory: Path) -> Index:
 def is_archive(directory: Path) -> bool:
     """Say whether an index was made in *directory*; opening it would make one."""
     return (directory / str(DBNAME)).is_file()
+
+
+def file_system_of(path: Path, mounts: str) -> str:
+    """Say what kind of file system *path* is on, by the lines of /proc/self/mounts; empty if they do not tell."""
+    fields = [line.split(" ") for line in mounts.splitlines()]
+    kinds = {Path(where.replace("\\040", " ")): kind for _, where, kind, *_ in fields}
+    return next((kinds[parent] for parent in (path, *path.parents) if parent in kinds), "")
 
 
 @contextlib.contextmanager

@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from alltick_frames import records, store
+from alltick_frames import disk, records, store
 from alltick_frames.codes import family_of
-from alltick_frames.disk import open_index
+from alltick_frames.disk import file_system_of, open_index
 from alltick_frames.errors import StoreError
 from alltick_frames.log import View
 from alltick_frames.periods import Period
@@ -848,3 +848,34 @@ print(Archive.open(Path(sys.argv[1]), "alltick").read("EURUSD", Period.MINUTE_1,
 
         reader = in_process(source, archive.directory.parent, preexec_fn=limited)
         assert reader.communicate(timeout=60)[0] == "2000\n"
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw,relatime 0 0
+server:/export /home nfs4 rw,vers=4.2 0 0
+/dev/vdb /home/ann/local\\040disk xfs rw 0 0
+//nas/bars /mnt/nas cifs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/data", "ext4"),
+        ("/home/ann/.local/share", "nfs4"),
+        ("/home/ann/local disk/bars", "xfs"),
+        ("/homes", "ext4"),
+        ("/mnt/nas", "cifs"),
+    ],
+)
+def test_the_file_system_is_that_of_the_nearest_mount(path: str, kind: str) -> None:
+    assert file_system_of(Path(path), MOUNTS) == kind
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/export {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr(disk, "_MOUNTS", mounts)
+    with pytest.raises(StoreError, match=r"network file system \(nfs4\).*ALLTICK_CACHE_DIR"):
+        Archive.open(tmp_path / "archive", "alltick")
+    assert not (tmp_path / "archive").exists()
