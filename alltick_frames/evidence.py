@@ -50,7 +50,7 @@ _OVERTAKEN = f"more than {PAGE_BARS} bars went by between two calls"
 
 
 class Known(Protocol):
-    """What the archive says of a group; its `Held` and `Record` are such."""
+    """What the archive says of a group; its `Held` and `Known` are such."""
 
     @property
     def coverage(self) -> Spans:
