@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Gap", "Known", "batches", "begins", "gaps", "held", "looked_at", "walk_into"]
 
-# The vendor may sell more, or list what it did not: what it does not have is asked for again after a while.
+# How long an outage may hold bars back.
 _SETTLES_IN = timedelta(days=1)
+# The vendor may sell more, or list what it did not: what it does not have is asked for again after a while.
 _HISTORY_START_HOLDS = timedelta(days=30)
 # An empty answer may be an outage's: a beginning that no bar marks is believed for less long.
 _NOTHING_HOLDS = timedelta(days=1)
@@ -166,10 +167,11 @@ def _not_looked_at(
         # A check of the newest page also knows that of what came after it only so much can have closed.
         until = max(check.end, finality.microseconds(now)) if check.end >= check.at else check.end
         where = _both(_span(check.start, until), span)
-        # A check from the future was made by a clock that has been set back since.
         # Within a day of its end a quiet span may still be filled, when an outage is over: once more after that.
         too_early = since < where.end + _SETTLES_IN <= now
-        if not where or since > clock or too_early:
+        # A check from the future was made by a clock that has been set back since.
+        from_the_future = since > clock
+        if not where or too_early or from_the_future:
             continue
         if since >= now or not finality.may_have_closed(code, period, where.start, where.end, since, now):
             quiet.append(where)
@@ -217,6 +219,8 @@ def walk_into(
 
 def looked_at(walk: Walk) -> Span:
     """Give what of its span a walk has seen: what it did not find there was not to be had."""
+    if walk.asked_at is None and walk.missing:
+        return walk.span  # refused at once: `missing` says why
     return Span(max(walk.reached or walk.span.end, walk.span.start), walk.span.end)
 
 

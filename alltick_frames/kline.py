@@ -253,7 +253,7 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
     missing = [gap for gap in missing if not _waived(gap, question)]
     if not missing or question.on_incomplete == "ignore":
         return Verdict(None, notices)
-    message = _message(missing, held_from)
+    message = _message(missing, held_from, question.network)
     if question.on_incomplete == "warn":
         return Verdict(None, (*notices, IncompleteDataWarning(message)))
     return Verdict(IncompleteDataError(message, missing=missing), notices)
@@ -312,11 +312,11 @@ def _minute(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M}Z"
 
 
-def _message(missing: Sequence[Missing], held_from: Mapping[str, datetime]) -> str:
+def _message(missing: Sequence[Missing], held_from: Mapping[str, datetime], network: Network) -> str:
     spans = f"{len(missing)} span{'s' if len(missing) > 1 else ''}"
     told = _some([f"{gap}{_reachable(gap, held_from)}" for gap in missing])
     what_there_is = "What there is: .frame of this error, or on_incomplete='warn' or 'ignore'"
-    if all(gap.reason == "not_held" for gap in missing):
+    if network == "never" and all(gap.reason == "not_held" for gap in missing):
         return f"{spans} not in the archive: {told}. {what_there_is}; network='auto' fetches the rest"
     if all(gap.reason in _LEFT_EDGE for gap in missing):
         what_there_is += "; range='max' asks for all that is reachable"

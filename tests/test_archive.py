@@ -428,9 +428,13 @@ class TestWhatMustNotGoUnsaid:
     ) -> None:
         client = connect()
         client.get_kline("EURUSD", "1h", "2026-03-02/")
-        server.fail_next(1, "level_not_enough")
-        with pytest.raises(at.IncompleteDataError, match="beyond_plan: ret 603"):
+        server.fail_next(2, "level_not_enough")
+        with pytest.raises(at.IncompleteDataError, match="beyond_plan: ret 603") as caught:
             client.get_kline("EURUSD", "1h", "2026-01-05/")
+        assert [gap.reason for gap in caught.value.missing] == ["beyond_plan"]
+        # The left edge of all there is cannot be missing.
+        held = client.get_kline("EURUSD", "1h", "max", network="never", on_incomplete="ignore")
+        assert client.get_kline("EURUSD", "1h", "max").equals(held)
         got = client.get_kline("EURUSD", "1h", "2026-01-05/")
         assert bars_of(got).equals(truth(server, "EURUSD", "1h", "2026-01-05", "2026-03-18T15:00Z"))
 
