@@ -57,6 +57,8 @@ __all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Known
 T = TypeVar("T")
 
 _ARCHIVE_KEY, _PROGRESS_KEY = "archive", "progress"
+# Shows that there was an index, should there be none any more.
+_MARK, _MARK_TEXT = "archive.txt", "Bars kept by alltick_frames. cache.db is their index: without it they are lost.\n"
 _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # A reader that began with the old record is done, or reads the record again.
 _GRACE_US = 60_000_000
@@ -572,8 +574,16 @@ def _summary(archive: Archive) -> Summary:
 
 
 def _check_origin(index: Index, directory: Path, origin: str) -> None:
-    """Record whose archive this is, or see that it is ours."""
+    """Record whose archive this is, or see that it is ours and that its index is not lost."""
+    mark = directory / _MARK
+    # Looked for before the entry, which another opener may be about to make, and mark.
+    marked = mark.exists()
     if index.inline(_ARCHIVE_KEY) is None:
+        if marked:
+            raise StoreError(
+                f"the archive in {directory} has lost its index: cache.db was removed or replaced, so nothing says "
+                f"what its segments prove; restore it from a copy, or move the directory away to begin anew"
+            )
         index.add(_ARCHIVE_KEY, msgspec.msgpack.encode({"schema": SCHEMA, "origin": origin}))
     try:
         recorded = msgspec.msgpack.decode(index.inline(_ARCHIVE_KEY) or b"", type=dict[str, Any])
@@ -589,6 +599,9 @@ def _check_origin(index: Index, directory: Path, origin: str) -> None:
             f"the archive in {directory} holds prices of {recorded.get('origin')!r}, not of {origin!r}; use another "
             f"directory (ALLTICK_CACHE_DIR)"
         )
+    # After the index has its entry: a kill in between leaves an archive that is only not marked yet.
+    if not marked:
+        mark.write_text(_MARK_TEXT, encoding="ascii")
 
 
 def _now_us() -> int:

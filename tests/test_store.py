@@ -311,6 +311,22 @@ class TestWhoseArchive:
         with pytest.raises(StoreError, match="not a database"):
             Archive.open(tmp_path, "alltick")
 
+    @pytest.mark.parametrize("rows", [3, 2_000], ids=["in the log", "in segments"])
+    def test_a_lost_index_is_named_and_not_taken_for_an_empty_archive(self, archive: Archive, rows: int) -> None:
+        archive.write(CODE, M1, batch(minutes(0, rows)))
+        archive.close()
+        kept = {path: path.read_bytes() for path in archive.directory.glob("cache.db*")}
+        for path in kept:
+            path.unlink()
+        for _ in "once", "again":
+            with pytest.raises(StoreError, match=r"has lost its index.*restore it from a copy"):
+                again(archive)
+        for path in archive.directory.glob("cache.db*"):
+            path.unlink()
+        for path, content in kept.items():
+            path.write_bytes(content)
+        assert rows_of(again(archive).read(CODE, M1, *EVER)) == minutes(0, rows)
+
     def test_a_newer_archive_is_refused(self, archive: Archive) -> None:
         open_index(archive.directory).set(
             "archive", msgspec.msgpack.encode({"schema": SCHEMA + 1, "origin": "alltick"})
