@@ -581,8 +581,8 @@ def _check_origin(index: Index, directory: Path, origin: str) -> None:
     if index.inline(_ARCHIVE_KEY) is None:
         if marked:
             raise StoreError(
-                f"the archive in {directory} has lost its index: cache.db was removed or replaced, so nothing says "
-                f"what its segments prove; restore it from a copy, or move the directory away to begin anew"
+                f"the archive in {directory} has lost its index: cache.db was removed or replaced; restore it from a "
+                f"copy, or move the directory away to begin anew (its segments still hold their bars)"
             )
         index.add(_ARCHIVE_KEY, msgspec.msgpack.encode({"schema": SCHEMA, "origin": origin}))
     try:
