@@ -38,9 +38,14 @@ __all__ = [
     "Stop",
     "Walk",
     "absorb",
+    "adjoins",
+    "begins_well",
+    "given_back",
     "joined",
     "next_request",
     "refused",
+    "skipped",
+    "split",
     "walk_for",
 ]
 
@@ -53,6 +58,8 @@ _WIDE_OVERLAP = 120
 # Within a tenth of the depth the plan sells, the start of history is the plan's, not the listing's.
 _DEPTH_TOLERANCE = 0.1
 _YEAR = timedelta(days=365.25)
+# No market of the quote family rests for longer: a weekend and a holiday.
+_LONGEST_REST = timedelta(days=4)
 _REFUSES_DEPTH = frozenset({603, 604})
 
 
@@ -92,6 +99,10 @@ class Walk:
         Bars from before the span are held, so that an answer without any bar cannot be true.
     at_close
         The stamps of daily and longer crypto bars are closes; None: not known yet.
+    honours_end
+        An answer has shown that the server goes by the asked end.
+    part
+        Split off from a walk that fills what is newer, and will itself come back to where this one begins.
     """
 
     code: str
@@ -111,6 +122,8 @@ class Walk:
     proven_until: datetime | None = None
     asked_at: datetime | None = None
     seen_at: datetime | None = None
+    honours_end: bool = False
+    part: bool = False
 
     @property
     def started(self) -> bool:
@@ -178,6 +191,49 @@ def joined(walk: Walk, oldest_stamp: datetime) -> Walk:
     return dataclasses.replace(walk, reached=walk.span.end, oldest_stamp=oldest_stamp, proven_until=walk.span.end)
 
 
+def split(walk: Walk, at: datetime) -> tuple[Walk, Walk]:
+    """Cut *walk* in two: itself down to *at*, and a part that fills the rest of its span.
+
+    They overlap by a bar, so that the oldest one received by the first is among those of the second.
+    """
+    older = Walk(
+        code=walk.code,
+        period=walk.period,
+        span=Span(walk.span.start, at + walk.period.nominal),
+        from_newest=False,
+        resumes=walk.resumes,
+        honours_end=True,
+        part=True,
+    )
+    return dataclasses.replace(walk, span=Span(at, walk.span.end)), older
+
+
+def begins_well(part: Walk, judged: Judged) -> bool:
+    """Whether *judged*, the first answer to *part*, shows bars of where it begins.
+
+    Nothing follows from an answer that does not: the walk that fills what is newer comes there with better evidence.
+    """
+    asked_end = _end(part)
+    return judged.oldest is not None and asked_end is not None and _stamp(judged, -1) <= asked_end
+
+
+def adjoins(newer: Walk, part: Walk) -> bool:
+    """Whether *newer* comes down to where *part* begins."""
+    return newer.span.start + part.period.nominal == part.span.end
+
+
+def given_back(part: Walk, newer: Walk) -> Walk:
+    """Let *newer*, from which *part* was split off, fill the span of both."""
+    stop = None if newer.stop is Stop.COVERED else newer.stop
+    return dataclasses.replace(newer, span=Span(part.span.start, newer.span.end), stop=stop)
+
+
+def skipped(walk: Walk, held_from: datetime, oldest_stamp: datetime) -> Walk:
+    """Let *walk* go on before what others have stored meanwhile: all bars from *held_from* to what it has reached."""
+    stop = Stop.COVERED if held_from <= walk.span.start else None
+    return dataclasses.replace(walk, reached=held_from, oldest_stamp=oldest_stamp, overlap=1, doubts=0, stop=stop)
+
+
 def next_request(walk: Walk) -> KlineRequest | None:
     """Give the request that continues *walk*, or None when it has ended."""
     if walk.stop is not None:
@@ -207,6 +263,7 @@ def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk
         asked_at=walk.asked_at or judged.asked_at,
         seen_at=walk.seen_at or judged.server_now,
         at_close=judged.at_close,
+        honours_end=walk.honours_end or _goes_by_end(walk, judged),
     )
     if not family_of(walk.code).pageable:
         return _absorb_only_page(walk, judged, server_now)
@@ -284,7 +341,7 @@ def _proven_until(walk: Walk, judged: Judged, server_now: datetime) -> datetime 
     if not len(closed_keys_us):
         return judged.oldest
     until = finality.instant(int(finality.slot_ends(closed_keys_us[-1:], walk.period)[0]))
-    settled = not walk.from_newest and walk.span.end + _DAY <= server_now
+    settled = not walk.from_newest and not walk.part and walk.span.end + _DAY <= server_now
     return max(until, walk.span.end) if settled else until
 
 
@@ -318,7 +375,7 @@ def _falls_short(walk: Walk, judged: Judged) -> bool:
 
     No rounding moves an end at midnight; elsewhere a page that stops early is asked for again with a later end.
     """
-    if walk.from_newest or _overlap(walk) > 1 or not walk.period.grid_known:
+    if walk.from_newest or walk.part or _overlap(walk) > 1 or not walk.period.grid_known:
         return False
     return walk.span.end.time() != time() and _stamp(judged, -1) + walk.period.nominal < walk.span.end
 
@@ -380,6 +437,15 @@ def _ignores_end(walk: Walk, judged: Judged) -> bool:
     """Whether the answer holds what is newer than was asked for."""
     asked_end = _end(walk)
     return asked_end is not None and _stamp(judged, -1) > asked_end + walk.period.nominal
+
+
+def _goes_by_end(walk: Walk, judged: Judged) -> bool:
+    """Whether the answer shows that the end was looked at: there are bars after it, and none of them in the answer."""
+    asked_end = _end(walk)
+    if asked_end is None or judged.newest is None or _stamp(judged, -1) > asked_end:
+        return False
+    goes_back = walk.oldest_stamp is not None and _stamp(judged, 0) < walk.oldest_stamp
+    return goes_back or asked_end + _LONGEST_REST <= judged.server_now
 
 
 def _stamp(judged: Judged, index: int) -> datetime:

@@ -94,12 +94,14 @@ class Budget:
         return slot
 
     def give_back(self, slot: float) -> None:
-        """Return a slot that was not used; only the last one taken can be used by another."""
+        """Return a slot that was not used: it counts no more, and if it was the last one another gets it."""
         state = self.state
-        if state.slots and state.slots[-1] == slot:
-            state.slots.pop()
-            _count(state.seconds, int(slot), -1)
-            _count(state.minutes, int(slot // _MINUTE_S), -1)
+        if slot in state.slots:
+            state.slots.remove(slot)
+        # Of an old one the counts may be forgotten already.
+        for buckets, bucket in ((state.seconds, int(slot)), (state.minutes, int(slot // _MINUTE_S))):
+            if bucket in buckets:
+                _count(buckets, bucket, -1)
 
     def throttled(self, now: float) -> None:
         """Pause every request after the vendor said that they come too fast; longer each time it says so again."""

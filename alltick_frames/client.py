@@ -22,7 +22,7 @@ from alltick_frames.errors import (
     PlanWarning,
     StoreError,
 )
-from alltick_frames.fetch import fetch
+from alltick_frames.fetch import Harvest, fetch
 from alltick_frames.frames import to_frame
 from alltick_frames.ledger import ledger_for
 from alltick_frames.notices import tell
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from alltick_frames.fetch import Harvest, Report
+    from alltick_frames.backfill import Walk
+    from alltick_frames.fetch import Report
     from alltick_frames.kline import Forming
     from alltick_frames.ledger import Ledger
     from alltick_frames.progress import Progress
@@ -204,11 +205,11 @@ class AsyncClient:
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
         question = self._ask(codes, period, range, frame, forming, on_incomplete, network, categorical)
-        harvests = self._to_ask(question)
+        walks, harvests = self._to_ask(question), list[Harvest]()
         failure = None
-        if harvests:
+        if walks:
             with progress_bars.shown(progress, str(question)) as report:
-                failure = await self._fetch(question, harvests, report)
+                failure = await self._fetch(question, walks, harvests, report)
         return self._hand_over(question, harvests, failure)
 
     async def coverage(
@@ -277,18 +278,18 @@ class AsyncClient:
             )
         return question
 
-    def _to_ask(self, question: kline.Question) -> list[Harvest]:
+    def _to_ask(self, question: kline.Question) -> dict[str, list[Walk]]:
         """See what has to be sent, and that it can be."""
         self._know_plan()
-        harvests = kline.to_ask(question, self._archived(), self.settings.plan, utc_now())
-        if harvests and self.settings.token is None:
+        walks = kline.to_ask(question, self._archived(), self.settings.plan, utc_now())
+        if walks and self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
                 "alltick_frames.configure(token=...); `alltick demo` works without one"
             )
-        if harvests:
+        if walks:
             tell(self._agree_on_plan())
-        return harvests
+        return walks
 
     def _know_plan(self) -> None:
         """Take the plan that the ledger remembers if none was named."""
@@ -321,21 +322,36 @@ class AsyncClient:
         settings = self.settings
         return ledger_for(token.fingerprint(settings.base_url), settings.plan, settings.state_dir)
 
-    async def _fetch(self, question: kline.Question, harvests: list[Harvest], report: Report) -> AllTickError | None:
-        """Fill *harvests*; give what went wrong, because what came is handed over with it."""
-        asked, plan = harvests, self.settings.plan
-        while asked:
+    async def _fetch(
+        self,
+        question: kline.Question,
+        walks: Mapping[str, Sequence[Walk]],
+        harvests: list[Harvest],
+        report: Report,
+    ) -> AllTickError | None:
+        """Carry out *walks* into *harvests*; give what went wrong, because what came is handed over with it."""
+        archive, plan = self._archived(), self.settings.plan
+
+        def more(code: str) -> Sequence[Walk]:
+            return kline.walks_of(question, code, archive, plan, utc_now(), earlier)
+
+        while walks:
+            earlier = [*harvests]
             try:
-                await fetch(asked, transport=self._connected(), archive=self._archived(), plan=plan, report=report)
+                await fetch(
+                    walks,
+                    harvests,
+                    replan=more,
+                    transport=self._connected(),
+                    archive=archive,
+                    plan=plan,
+                    report=report,
+                )
             except AllTickError as error:
                 return error
             # Of a number of bars, the newest gap was filled; if that was not enough the next one follows. Of other
             # ranges more is lacking only if an answer has disproved what was known.
-            more = kline.to_ask(question, self._archived(), plan, utc_now(), harvests)
-            # A gap that stays is for the verdict to name, not to be asked for again and again.
-            before = [(harvest.walk.code, harvest.walk.span) for harvest in asked]
-            asked = [harvest for harvest in more if (harvest.walk.code, harvest.walk.span) not in before]
-            harvests += asked
+            walks = kline.to_ask(question, archive, plan, utc_now(), harvests)
         return None
 
     def _hand_over(self, question: kline.Question, harvests: Sequence[Harvest], failure: AllTickError | None) -> Any:
@@ -525,11 +541,12 @@ class Client:
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
         question = self._client._ask(codes, period, range, frame, forming, on_incomplete, network, categorical)
-        harvests = self._client._to_ask(question)
+        client, harvests = self._client, list[Harvest]()
+        walks = client._to_ask(question)
         failure = None
-        if harvests:
+        if walks:
             with progress_bars.shown(progress, str(question)) as report:
-                failure = self._background.run(lambda post: self._client._fetch(question, harvests, post), report)
+                failure = self._background.run(lambda post: client._fetch(question, walks, harvests, post), report)
         return self._client._hand_over(question, harvests, failure)
 
     def coverage(

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from alltick_frames.periods import Period
 
-__all__ = ["AssetClass", "Family", "asset_class_of", "check_codes", "family_of", "hint_for", "zone_of"]
+__all__ = [
+    "AssetClass",
+    "Family",
+    "asset_class_of",
+    "check_codes",
+    "family_of",
+    "hint_for",
+    "rests_at_weekends",
+    "zone_of",
+]
 
 
 class Family(enum.Enum):
@@ -56,6 +65,18 @@ _ZONES = {
     AssetClass.CRYPTO: "UTC",
     AssetClass.OTC: "America/New_York",
 }
+# The currencies and metals that the vendor's product sheet (2025-01) pairs with each other.
+_QUOTED = "AUD|CAD|CHF|CNH|DKK|EUR|GBP|HKD|JPY|KRW|NOK|NZD|PLN|RUB|SEK|SGD|THB|TRY|TWD|USD|XAG|XAU|ZAR"
+_PAIR = re.compile(f"({_QUOTED})({_QUOTED})")
+# Metals, energy and CFD indices of the same sheet.
+_RESTING = frozenset(
+    (
+        *("GOLD", "Silver", "Palladium", "Platinum", "COPPER", "Aluminum", "Nickel", "Lead", "Zinc"),
+        *("USOIL", "UKOIL", "NGAS"),
+        *("AUS200", "CHA50", "ESP35", "EUSTX50", "FRA40", "GER30", "HK50", "JPN225", "NAS100", "ND25", "SG20"),
+        *("SMI", "TWRIC", "UK100", "US30", "US500"),
+    )
+)
 _LEADING_ZEROS = re.compile(r"0+(\d+)\.HK")
 _SEPARATED_PAIR = re.compile(r"([A-Za-z]{3,5})[-/_]([A-Za-z]{3,4})")
 # Descriptions in the vendor's list that are no codes of it (whether the alias works is unknown).
@@ -79,6 +100,17 @@ def family_of(code: str) -> Family:
     ('STOCK', 'QUOTE')
     """
     return Family.STOCK if code[-3:] in _SUFFIXES else Family.QUOTE
+
+
+def rests_at_weekends(code: str) -> bool:
+    """Whether *code* is one of the quote family's that certainly do not trade from Friday to Sunday, 17:00 New York.
+
+    Examples
+    --------
+    >>> [code for code in ("EURUSD", "XAUEUR", "GOLD", "BTCUSDT", "BTCUSD") if rests_at_weekends(code)]
+    ['EURUSD', 'XAUEUR', 'GOLD']
+    """
+    return code in _RESTING or _PAIR.fullmatch(code) is not None
 
 
 def zone_of(code: str) -> str:

@@ -266,7 +266,8 @@ def _proven(walk: Walk, holes: Iterable[Hole]) -> Spans:
 
 def _checked(walk: Walk) -> tuple[Checked, ...]:
     """Say what was seen empty, and when: at the server's time, by which bars were judged to be closed."""
-    if walk.proven_until is None or walk.seen_at is None:
+    # Where a part begins is its neighbour's to judge: a server that rounds the asked end hides bars there.
+    if walk.proven_until is None or walk.seen_at is None or walk.part:
         return ()
     end = max(walk.span.end, walk.seen_at) if walk.from_newest else walk.span.end
     if end <= walk.proven_until:

@@ -1,4 +1,4 @@
-"""The driver: backfill ⇄ budget ⇄ transport ⇄ decode ⇄ store, several codes at once, with progress and cancellation.
+"""The driver: backfill ⇄ budget ⇄ transport ⇄ decode ⇄ store, several walks at once, with progress and cancellation.
 
 Every decision is made elsewhere; this loop takes the next request of a walk, sends it, and hands the page back. What
 came is in the archive within a second, and at the latest when the loop is left, whatever ends it.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 import tenacity
 
-from alltick_frames import backfill, decode, evidence
+from alltick_frames import backfill, decode, evidence, finality, workload
+from alltick_frames.claims import Claim
 from alltick_frames.errors import (
     CodeNotPermittedError,
     DecodeError,
@@ -26,19 +27,20 @@ from alltick_frames.errors import (
     TransportError,
     UnknownCodeError,
 )
-from alltick_frames.wire import PAGE_BARS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from alltick_frames.backfill import Judged, Walk
     from alltick_frames.decode import Page
     from alltick_frames.errors import ApiError
     from alltick_frames.ledger import Ledger
     from alltick_frames.plans import Plan
-    from alltick_frames.store import Archive
+    from alltick_frames.spans import Span
+    from alltick_frames.store import Archive, Known
     from alltick_frames.transport import Transport
-    from alltick_frames.wire import Answer, KlineRequest
+    from alltick_frames.wire import Answer
 
     # Told of progress: requests done, requests in all as far as is known, seconds to go.
     Report = Callable[[int, int, float], None]
@@ -50,10 +52,19 @@ _THROTTLED_AT_MOST_S = 600
 _BACK_OFF = tenacity.wait_random_exponential(multiplier=0.2, max=5)
 # Of the second that a fetched page may take to be durable, writing gets the rest.
 _SAVE_EVERY_S = 0.75
+# How often to look whether another has let go of a code, and what it has stored meanwhile.
+_TRY_EVERY_S, _LOOK_EVERY_S = 0.05, 0.5
+# One that stores nothing for so long was stopped or is being throttled; at slow rates, for so many requests.
+_PATIENCE_S, _PATIENCE_REQUESTS = 2.0, 10
+# Each claim is a descriptor; no plan answers so many codes between two times of saving.
+_MOST_CLAIMS = 64
+_PACE_OVER = 60
+# After a failure, answers that are paid for are still waited for.
+_ARRIVES_WITHIN_S = 2.0
 _REFUSES_CODE = (UnknownCodeError, CodeNotPermittedError, PlanLimitError)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Harvest:
     """What has been fetched of one span of one code.
 
@@ -63,110 +74,346 @@ class Harvest:
         Those that are not in the archive yet, in the order of asking.
     newest
         The first page, if it is the newest one: it alone has the forming bar.
+    planned
+        The span that was to be filled when this began; of a part, none.
     """
 
     walk: Walk
     pages: list[Judged] = field(default_factory=list)
     newest: Judged | None = None
-    answers: int = 0
     refusal: ApiError | None = None
     skew: timedelta = timedelta()
     saved: Walk | None = None
+    looked_s: float = field(default_factory=time.monotonic)
+    planned: Span | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.saved = self.walk
+        self.planned = None if self.walk.part else self.walk.span
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One code: its claim, and what is under way of it.
+
+    Attributes
+    ----------
+    known, quiet_since
+        What the archive had of the code, and since when, while another process has the claim.
+    floor
+        Before it nothing was found to begin with: no part begins there.
+    """
+
+    walks: Sequence[Walk]
+    claim: Claim
+    harvests: list[Harvest] = field(default_factory=list)
+    left: int = 0
+    known: Known | None = None
+    looked_s: float = 0.0
+    quiet_since: float = 0.0
+    floor: datetime | None = None
+    expected: int | None = None
+
+    @property
+    def code(self) -> str:
+        """The code."""
+        return self.walks[0].code
 
 
 async def fetch(
-    harvests: Sequence[Harvest],
+    walks: Mapping[str, Sequence[Walk]],
+    harvests: list[Harvest],
     *,
+    replan: Callable[[str], Sequence[Walk]],
     transport: Transport,
     archive: Archive,
     plan: Plan,
     report: Report,
 ) -> None:
-    """Fill *harvests*, one walker per span at a time and no more in flight than the plan allows.
+    """Carry out the *walks* of each code, and put what comes of them into *harvests*.
 
-    A code that the vendor refuses is noted in its harvest; the others go on. Any other failure ends all and is
-    raised; what had come by then is in the archive, or in the harvests if that cannot be written.
+    A code that another process is fetching is waited for; *replan* then says what is still to be asked of it. A code
+    that the vendor refuses is noted in its harvest; the others go on. Any other failure ends all and is raised; what
+    had come by then is in the archive, or in the harvests if that cannot be written.
     """
-    waiting = deque(harvest for harvest in harvests if harvest.walk.stop is None)
-    progress = _Progress(harvests, plan, report)
-    failures: list[Exception] = []
-    saver = _Saver(harvests, archive, plan)
+    await _Crew(walks, harvests, replan, transport, archive, plan, report).work()
 
-    async def until_failure(work: Callable[[], Awaitable[None]]) -> None:
+
+class _Crew:
+    """As many walkers as the rate needs: of one code each while there are enough, then sharing what is left."""
+
+    def __init__(
+        self,
+        walks: Mapping[str, Sequence[Walk]],
+        harvests: list[Harvest],
+        replan: Callable[[str], Sequence[Walk]],
+        transport: Transport,
+        archive: Archive,
+        plan: Plan,
+        report: Report,
+    ) -> None:
+        self._harvests = harvests
+        self._replan = replan
+        self._transport = transport
+        self._archive = archive
+        self._plan = plan
+        self._report = report
+        self._jobs = [_Job(some, Claim(archive.directory, code, some[0].period)) for code, some in walks.items()]
+        self._waiting = deque(self._jobs)
+        self._ready: deque[tuple[_Job, Harvest]] = deque()
+        self._active: dict[Harvest, _Job] = {}
+        # Whose request has been sent and is not answered, or is about to be.
+        self._under_way: set[Harvest] = set()
+        self._done: deque[float] = deque(maxlen=_PACE_OVER)
+        self._answers = 0
+        self._news = anyio.Event()
+        self._saver = _Saver(harvests, archive, plan)
+        self._failures: list[Exception] = []
+        rate = plan.kline
+        self._interval_s = rate.seconds / rate.requests
+        self._patience_s = max(_PATIENCE_S, _PATIENCE_REQUESTS * self._interval_s)
+
+    async def work(self) -> None:
+        """Fetch everything, or raise what prevents it."""
+        saving = anyio.CancelScope()
+
+        async def keep_saving() -> None:
+            with saving:
+                await self._saver.save_as_it_comes()
+
+        async def distribute() -> None:
+            async with anyio.create_task_group() as walkers:
+
+                def start(job: _Job, harvest: Harvest) -> None:
+                    self._active[harvest] = job
+                    walkers.start_soon(until_failure, lambda: self._fill(job, harvest))
+
+                # Inside, so that it is not raised in a group with what the walkers raise.
+                await until_failure(lambda: self._distribute(start))
+            saving.cancel()
+
+        async def until_failure(work: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  # raised below, not as an ExceptionGroup
+                self._failures.append(error)
+                everyone.cancel_scope.deadline = anyio.current_time() + _ARRIVES_WITHIN_S
+                self._news.set()
+            if self._failures and not self._under_way:
+                everyone.cancel_scope.cancel()
+
         try:
-            await work()
-        except Exception as error:  # noqa: BLE001  # raised below, not as an ExceptionGroup
-            failures.append(error)
-            everyone.cancel_scope.cancel()
+            async with anyio.create_task_group() as everyone:
+                everyone.start_soon(until_failure, keep_saving)
+                everyone.start_soon(distribute)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._saver.save(self._failures)
+            for job in self._jobs:
+                job.claim.release()
+        if self._failures:
+            raise self._failures[0]
 
-    async def walk() -> None:
-        while waiting:
-            await _fill(waiting.popleft(), transport, plan, progress, saver)
+    async def _distribute(self, start: Callable[[_Job, Harvest], None]) -> None:
+        """Keep so many walks going as use the rate, until nothing is left."""
+        while True:
+            self._news = anyio.Event()
+            while not self._failures and len(self._active) < workload.walkers(self._plan, self._transport.latency_s):
+                found = await self._next()
+                if found is None:
+                    break
+                start(*found)
+            if self._failures or not (self._active or self._waiting or self._ready):
+                return
+            with anyio.move_on_after(_TRY_EVERY_S if self._waiting else None):
+                await self._news.wait()
 
-    async def walk_all() -> None:
-        async with anyio.create_task_group() as walkers:
-            for _ in range(min(len(waiting), plan.kline.requests)):
-                walkers.start_soon(until_failure, walk)
-        saving.cancel()
+    async def _next(self) -> tuple[_Job, Harvest] | None:
+        if not self._ready:
+            await self._begin_some()
+        return self._ready.popleft() if self._ready else self._shared()
 
-    async def keep_saving() -> None:
-        with saving:
-            await saver.save_as_it_comes()
+    async def _begin_some(self) -> None:
+        """Begin a code that nobody else is fetching."""
+        for job in [*self._waiting]:
+            if self._saver.claims >= _MOST_CLAIMS:
+                return
+            if job.claim.take() or await self._is_abandoned(job):
+                # Others may have stored what is missing since the call looked.
+                self._begin(job, await anyio.to_thread.run_sync(self._replan, job.code))
+            if self._ready:
+                return
 
-    saving = anyio.CancelScope()
-    try:
-        async with anyio.create_task_group() as everyone:
-            everyone.start_soon(until_failure, keep_saving)
-            everyone.start_soon(walk_all)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await saver.save(failures)
-    if failures:
-        raise failures[0]
+    def _begin(self, job: _Job, walks: Sequence[Walk]) -> None:
+        self._waiting.remove(job)
+        self._add(job, walks)
+        if not job.left:
+            job.claim.release()
 
+    def _add(self, job: _Job, walks: Iterable[Walk]) -> None:
+        fresh = [Harvest(walk) for walk in walks if walk.stop is None]
+        job.left += len(fresh)
+        job.harvests += fresh
+        self._harvests += fresh
+        self._ready.extend((job, harvest) for harvest in fresh)
 
-async def _fill(
-    harvest: Harvest,
-    transport: Transport,
-    plan: Plan,
-    progress: _Progress,
-    saver: _Saver,
-) -> None:
-    while (request := backfill.next_request(harvest.walk)) is not None:
+    async def _is_abandoned(self, job: _Job) -> bool:
+        """Say whether the one that has claimed the code stores nothing of it, or has stored all there is to ask."""
+        now = time.monotonic()
+        if job.known is not None and now - job.looked_s < _LOOK_EVERY_S:
+            return False
+        known = await anyio.to_thread.run_sync(self._archive.known, job.code, job.walks[0].period)
+        if known != job.known:
+            job.known, job.quiet_since = known, now
+            walks = await anyio.to_thread.run_sync(self._replan, job.code)
+            if not walks:
+                return True
+            job.walks, job.expected = walks, None
+        job.looked_s = now
+        return now - job.quiet_since > self._patience_s
+
+    def _shared(self) -> tuple[_Job, Harvest] | None:
+        """Take a part of the longest walk, if that pays."""
+        now = self._now()
+        left = {
+            harvest: workload.pages_left(harvest.walk, self._plan, now, self._density(job))
+            for harvest, job in self._active.items()
+        }
+        crew = workload.walkers(self._plan, self._transport.latency_s)
+        for harvest, pages in sorted(left.items(), key=lambda item: -item[1]):
+            job = self._active[harvest]
+            keep = sum(left.values()) / crew
+            cut = workload.split(harvest.walk, keep, pages, self._density(job), floor=job.floor)
+            if cut is not None:
+                harvest.walk, part = cut
+                self._add(job, [part])
+                return self._ready.popleft()
+        return None
+
+    async def _fill(self, job: _Job, harvest: Harvest) -> None:
         try:
-            answer, page = await _exchange(request, transport)
-        except _REFUSES_CODE as error:
-            harvest.walk = backfill.refused(harvest.walk, error)
-            harvest.refusal = error if harvest.walk.stop is backfill.Stop.REFUSED else None
-        else:
-            judged = backfill.Judged.of(page, harvest.walk, answer.server_now, answer.asked_at)
-            if harvest.walk.from_newest and not harvest.walk.started:
-                harvest.newest = judged
-            harvest.pages.append(judged)
-            harvest.answers += 1
-            harvest.skew = answer.skew
-            harvest.walk = backfill.absorb(harvest.walk, judged, plan, answer.server_now)
-        saver.arrived()
-        progress.step()
+            await self._walk(job, harvest)
+        finally:
+            self._under_way.discard(harvest)
+            del self._active[harvest]
+            job.left -= 1
+            self._news.set()
+        if not job.left:
+            self._saver.release_after_saving(job.claim)
+
+    async def _walk(self, job: _Job, harvest: Harvest) -> None:
+        while harvest.walk.stop is None and not self._failures:
+            self._under_way.discard(harvest)
+            try:
+                answer, page = await self._page(harvest)
+            except _NothingToSend:
+                continue
+            except _REFUSES_CODE as error:
+                if self._give_back(job, harvest, None):
+                    break
+                harvest.walk = backfill.refused(harvest.walk, error)
+                harvest.refusal = error if harvest.walk.stop is backfill.Stop.REFUSED else None
+            else:
+                judged = backfill.Judged.of(page, harvest.walk, answer.server_now, answer.asked_at)
+                harvest.skew = answer.skew
+                if self._give_back(job, harvest, judged):
+                    break
+                if harvest.walk.from_newest and not harvest.walk.started:
+                    harvest.newest = judged
+                harvest.pages.append(judged)
+                harvest.walk = backfill.absorb(harvest.walk, judged, self._plan, answer.server_now)
+            self._saver.arrived()
+            self._step()
+
+    def _give_back(self, job: _Job, harvest: Harvest, judged: Judged | None) -> bool:
+        """Undo the split that a first answer shows to have been in vain."""
+        part = harvest.walk
+        if not part.part or part.started or (judged is not None and backfill.begins_well(part, judged)):
+            return False
+        newer = next(other for other in job.harvests if backfill.adjoins(other.walk, part))
+        job.floor = max(part.span.end, job.floor or part.span.end)
+        newer.walk = backfill.given_back(part, newer.walk)
+        if newer not in self._active and newer.walk.stop is None:
+            job.left += 1
+            self._ready.append((job, newer))
+        job.harvests.remove(harvest)
+        self._harvests.remove(harvest)
+        self._step()
+        return True
+
+    async def _page(self, harvest: Harvest) -> tuple[Answer, Page]:
+        """Send the walk's next request until a page comes; every attempt takes a slot of its own."""
+        patience = _Patience(self._transport.ledger)
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(patience.bears),
+            wait=patience.wait,
+            sleep=anyio.sleep,
+            reraise=True,
+        ):
+            with attempt:
+                slot = await self._transport.turn()
+                await self._look(harvest)
+                request = backfill.next_request(harvest.walk)
+                if request is None or self._failures:
+                    self._transport.ledger.give_back(slot)
+                    raise _NothingToSend
+                self._under_way.add(harvest)
+                answer = await self._transport.send(request, slot)
+                page = decode.kline_page(answer, request)
+                self._transport.ledger.answered()
+        return answer, page
+
+    async def _look(self, harvest: Harvest) -> None:
+        """Skip what others have stored since this walk last looked."""
+        walk, now = harvest.walk, time.monotonic()
+        if not walk.started or walk.wanted is not None or now - harvest.looked_s < _LOOK_EVERY_S:
+            return
+        harvest.looked_s = now
+        found = await anyio.to_thread.run_sync(_held_before, walk, self._archive)
+        if found is not None:
+            harvest.walk = backfill.skipped(harvest.walk, *found)
+
+    def _step(self) -> None:
+        self._answers += 1
+        self._done.append(time.monotonic())
+        now = self._now()
+        shares = {job: self._density(job) for job in self._active.values()}
+        to_go = sum(workload.pages_left(one.walk, self._plan, now, shares[job]) for one, job in self._active.items())
+        to_go += sum(workload.pages_left(one.walk, self._plan, now, self._density(job)) for job, one in self._ready)
+        to_go += sum(self._expected(job, now) for job in self._waiting)
+        pace_s = self._interval_s
+        if len(self._done) > 1:
+            pace_s = max(pace_s, (self._done[-1] - self._done[0]) / (len(self._done) - 1))
+        self._report(self._answers, self._answers + to_go, to_go * pace_s)
+        self._news.set()
+
+    def _expected(self, job: _Job, now: datetime) -> int:
+        if job.expected is None:
+            job.expected = sum(workload.pages_left(walk, self._plan, now) for walk in job.walks)
+        return job.expected
+
+    def _density(self, job: _Job) -> float:
+        return workload.density(harvest.walk for harvest in job.harvests)
+
+    def _now(self) -> datetime:
+        return self._transport.now()
 
 
-async def _exchange(request: KlineRequest, transport: Transport) -> tuple[Answer, Page]:
-    """Send until a page comes; every attempt takes a slot of its own."""
-    patience = _Patience(transport.ledger)
-    async for attempt in tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(patience.bears),
-        wait=patience.wait,
-        sleep=anyio.sleep,
-        reraise=True,
-    ):
-        with attempt:
-            answer = await transport.send(request)
-            page = decode.kline_page(answer, request)
-            transport.ledger.answered()
-    return answer, page
+class _NothingToSend(Exception):  # noqa: N818  # no error
+    """Others have stored all that the walk was to fetch, or the call has failed elsewhere."""
+
+
+def _held_before(walk: Walk, archive: Archive) -> tuple[datetime, datetime] | None:
+    """Give from where on the bars before what *walk* has reached are held, if they are, and the first one's stamp."""
+    reached = walk.reached
+    held = evidence.held(archive.known(walk.code, walk.period))
+    found = next((span for span in held if reached is not None and span.start < reached <= span.end), None)
+    if found is None:
+        return None
+    bars = archive.read(
+        walk.code, walk.period, finality.microseconds(found.start), finality.microseconds(found.end)
+    ).bars
+    return (found.start, bars["timestamp"][0].as_py().astimezone(UTC)) if len(bars) else None
 
 
 class _Saver:
@@ -177,17 +424,32 @@ class _Saver:
         self._archive = archive
         self._plan = plan
         self._something = anyio.Event()
+        self._hurry = anyio.Event()
+        self._claims: list[Claim] = []
+
+    @property
+    def claims(self) -> int:
+        """How many are kept until all of their code is in the archive."""
+        return len(self._claims)
 
     def arrived(self) -> None:
         self._something.set()
 
+    def release_after_saving(self, claim: Claim) -> None:
+        """Let others have the code once they can see all that came of it."""
+        self._claims.append(claim)
+        self._something.set()
+        if len(self._claims) >= _MOST_CLAIMS:
+            self._hurry.set()
+
     async def save_as_it_comes(self) -> None:
         while True:
             await self._something.wait()
-            self._something = anyio.Event()
+            self._something, self._hurry = anyio.Event(), anyio.Event()
             began = time.monotonic()
             await self._save()
-            await anyio.sleep(max(0.0, _SAVE_EVERY_S - (time.monotonic() - began)))
+            with anyio.move_on_after(_SAVE_EVERY_S - (time.monotonic() - began)):
+                await self._hurry.wait()
 
     async def save(self, failures: list[Exception]) -> None:
         """Save once more; a failure to counts after those there were."""
@@ -197,6 +459,7 @@ class _Saver:
             failures.append(error)
 
     async def _save(self) -> None:
+        claims = [*self._claims]
         changed = [
             (harvest, harvest.walk, len(harvest.pages))
             for harvest in self._harvests
@@ -211,6 +474,9 @@ class _Saver:
         for harvest, walk, number in changed:
             harvest.saved = walk
             del harvest.pages[:number]
+        for claim in claims:
+            claim.release()
+        del self._claims[: len(claims)]
 
 
 class _Patience:
@@ -237,32 +503,3 @@ class _Patience:
     def wait(self, state: tenacity.RetryCallState) -> float:
         # The ledger's pause holds back the next slot, for every request and not just this one.
         return 0.0 if self._throttled else _BACK_OFF(state)
-
-
-class _Progress:
-    """Counts requests, and guesses how many there will be from how fast the walks go back."""
-
-    def __init__(self, harvests: Sequence[Harvest], plan: Plan, report: Report) -> None:
-        self._harvests = harvests
-        self._report = report
-        self._interval_s = plan.kline.seconds / plan.kline.requests
-        self._began = time.monotonic()
-        self._done = 0
-
-    def step(self) -> None:
-        self._done += 1
-        to_go = sum(map(_requests_to_go, self._harvests))
-        pace_s = max(self._interval_s, (time.monotonic() - self._began) / self._done)
-        self._report(self._done, self._done + to_go, to_go * pace_s)
-
-
-def _requests_to_go(harvest: Harvest) -> int:
-    walk = harvest.walk
-    if walk.stop is not None:
-        return 0
-    if walk.wanted is not None:
-        return max(1, -(-(walk.wanted - walk.closed_bars) // (PAGE_BARS - 1)))
-    if walk.reached is None or not harvest.answers:
-        return 1
-    covered, left = walk.span.end - walk.reached, walk.reached - walk.span.start
-    return max(1, round(len(harvest.pages) * (left / covered))) if covered else 1

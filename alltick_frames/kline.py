@@ -15,7 +15,6 @@ from alltick_frames.backfill import Stop
 from alltick_frames.codes import family_of
 from alltick_frames.decode import ascending_last_wins
 from alltick_frames.errors import ClockSkewWarning, HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
-from alltick_frames.fetch import Harvest
 from alltick_frames.segments import stamps_of
 from alltick_frames.spans import BEGINNING, Missing, Span, SpanSet
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from alltick_frames.backfill import Judged, Walk
     from alltick_frames.errors import AllTickError, AllTickWarning
+    from alltick_frames.fetch import Harvest
     from alltick_frames.periods import Period
     from alltick_frames.plans import Plan
     from alltick_frames.ranges import Asked
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings
     from alltick_frames.store import Archive, Held
 
-__all__ = ["Forming", "Question", "Verdict", "judge", "to_ask", "to_table"]
+__all__ = ["Forming", "Question", "Verdict", "judge", "to_ask", "to_table", "walks_of"]
 
 Forming = Literal["drop", "keep"]
 _NAMED_AT_MOST = 5
@@ -70,21 +70,27 @@ class Verdict:
 
 def to_ask(
     question: Question, archive: Archive, plan: Plan, clock: datetime, harvests: Sequence[Harvest] = ()
-) -> list[Harvest]:
-    """Give an empty harvest for each span that has to be asked for after *harvests*: none if all is held.
+) -> dict[str, list[Walk]]:
+    """Give by code the walks through what has to be asked for after *harvests*: nothing if all is held."""
+    return {
+        code: walks for code in question.codes if (walks := walks_of(question, code, archive, plan, clock, harvests))
+    }
 
-    Of a number of bars, only the newest gap of each code: what comes may be enough.
+
+def walks_of(
+    question: Question, code: str, archive: Archive, plan: Plan, clock: datetime, harvests: Sequence[Harvest] = ()
+) -> list[Walk]:
+    """Give the walks through what has to be asked of *code* after *harvests*.
+
+    Of a number of bars, only the newest gap: what comes may be enough.
     """
-    if question.network == "never":
+    before = [harvest for harvest in harvests if harvest.walk.code == code]
+    if question.network == "never" or any(harvest.refusal is not None for harvest in before):
         return []
-    refused = {harvest.walk.code for harvest in harvests if harvest.refusal is not None}
-    walked = [harvest.walk for harvest in harvests]
-    return [
-        Harvest(walk)
-        for code in question.codes
-        if code not in refused
-        for walk in _walks(question, code, archive, plan, clock, walked)
-    ]
+    walks = _walks(question, code, archive, plan, clock, [harvest.walk for harvest in before])
+    # A gap that stays is for the verdict to name, not to be asked for again and again.
+    planned = [harvest.planned for harvest in before]
+    return [walk for walk in walks if walk.span not in planned]
 
 
 def _walks(
@@ -93,7 +99,7 @@ def _walks(
     period, asked = question.period, question.asked
     known = archive.known(code, period)
     span = _needed(question, code, archive)
-    looked_at = _looked_at(walked, code)
+    looked_at = _looked_at(walked)
     lacking = evidence.gaps(known, code, period, span, plan, question.asked_at, looked_at=looked_at, clock=clock)
     gaps = [gap.span for gap in lacking if gap.reason == "not_held"]
     if question.forming == "keep" and asked.open_end and not walked:
@@ -117,8 +123,8 @@ def _walks(
         yield walk
 
 
-def _looked_at(walked: Sequence[Walk], code: str) -> SpanSet:
-    return SpanSet.of(evidence.looked_at(walk) for walk in walked if walk.code == code)
+def _looked_at(walked: Sequence[Walk]) -> SpanSet:
+    return SpanSet.of(map(evidence.looked_at, walked))
 
 
 def _at_close(archive: Archive, code: str, period: Period) -> bool | None:
@@ -239,7 +245,7 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
             continue
         known = archive.known(code, question.period)
         span = _needed(question, code, archive)
-        looked_at = _looked_at(walked, code)
+        looked_at = _looked_at([walk for walk in walked if walk.code == code])
         gaps = evidence.gaps(known, code, question.period, span, plan, now, looked_at=looked_at, clock=clock)
         missing += [_missing(gap, code, question, walked) for gap in gaps]
         # A refusal before the first answer says so in this call alone.

@@ -151,6 +151,7 @@ class Ledger:
             # Last, so that nothing comes between this and the sending.
             if self._now() - slot <= min(max(self._plan.margin_s, _LATE_S), _TOO_LATE_S) and not paused:
                 return
+            self.give_back(slot)
             slot = await self.reserve()
 
     def give_back(self, slot: float) -> None:

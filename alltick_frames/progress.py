@@ -56,5 +56,7 @@ def _bar(label: str, delay_s: int) -> Iterator[Report]:
             bar.total = total
             bar.set_postfix_str(f"{eta:.0f} s left", refresh=False)
             bar.update(done - bar.n)
+            if done == total:
+                bar.refresh()  # tqdm leaves out updates that follow each other closely
 
         yield report

@@ -10,7 +10,10 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+import statistics
+import time
 import urllib.request
+from collections import deque
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -39,6 +42,8 @@ _LARGEST_BODY = 16 * 2**20
 _BODY_WITHIN_S = 60
 # Time to open a connection before the reserved slot comes. Longer, and an idle connection may be closed meanwhile.
 _LEAD_S = 0.2
+# Of so many answers the latency is known, until there are so few it is guessed.
+_REMEMBERED, _TELLING, _LATENCY_GUESS_S = 20, 5, 0.2
 _SENDING = "http11.send_request_headers.started"
 
 
@@ -57,13 +62,36 @@ class Transport:
         self._token = token
         self.ledger = ledger
         self._clock = clock
+        self._latencies_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._http = http or httpx.AsyncHTTPTransport(
             verify=True, proxy=_proxy_for(base_url), limits=httpx.Limits(keepalive_expiry=4.0)
         )
         logging.getLogger("httpcore.http11").addFilter(_without_token)
 
-    async def send(self, request: KlineRequest) -> Answer:
-        """Send *request* when the budget allows, and read all of the answer.
+    @property
+    def latency_s(self) -> float:
+        """How long an answer takes, going by the last ones."""
+        enough = len(self._latencies_s) >= _TELLING
+        return statistics.median(self._latencies_s) if enough else _LATENCY_GUESS_S
+
+    def now(self) -> datetime:
+        """Read our clock."""
+        return self._clock()
+
+    async def turn(self) -> float:
+        """Take the next slot, and return shortly before it comes.
+
+        Raises
+        ------
+        BudgetError
+            The day's allowance is used up.
+        """
+        slot = await self.ledger.reserve()
+        await self.ledger.wait_until_near(slot, _LEAD_S)
+        return slot
+
+    async def send(self, request: KlineRequest, slot: float) -> Answer:
+        """Send *request* in its *slot*, or a later one if that has passed, and read all of the answer.
 
         Raises
         ------
@@ -73,8 +101,6 @@ class Transport:
             The day's allowance is used up.
         """
         trace = new_trace()
-        slot = await self.ledger.reserve()
-        await self.ledger.wait_until_near(slot, _LEAD_S)
         try:
             return await self._exchange(request, trace, slot)
         except Exception as error:  # noqa: BLE001  # whatever httpx raises, its frames hold the URL
@@ -89,13 +115,13 @@ class Transport:
         await self._http.aclose()
 
     async def _exchange(self, request: KlineRequest, trace: str, slot: float) -> Answer:
-        asked_at = self._clock()
+        asked_at, sent_s = self._clock(), time.monotonic()
 
         async def on_event(event: str, _info: dict[str, Any]) -> None:
-            nonlocal asked_at
+            nonlocal asked_at, sent_s
             if event == _SENDING:
                 await self.ledger.wait_for(slot)
-                asked_at = self._clock()
+                asked_at, sent_s = self._clock(), time.monotonic()
 
         response = await self._http.handle_async_request(
             httpx.Request(
@@ -111,6 +137,7 @@ class Transport:
                 body = await _body(response)
         finally:
             await response.aclose()
+        self._latencies_s.append(time.monotonic() - sent_s)
         return Answer(response.status_code, body, trace, asked_at, _date(response))
 
 

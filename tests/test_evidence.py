@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alltick_frames import evidence, finality, kline, schemas
-from alltick_frames.backfill import Judged, absorb, next_request
+from alltick_frames.backfill import Judged, absorb, adjoins, begins_well, given_back, next_request, split
 from alltick_frames.decode import Page
 from alltick_frames.errors import IncompleteDataError
+from alltick_frames.fetch import Harvest
 from alltick_frames.periods import Period
 from alltick_frames.plans import plan_named
 from alltick_frames.ranges import Asked
@@ -29,7 +31,7 @@ from alltick_frames.store import Archive
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alltick_frames.fetch import Harvest
+    from alltick_frames.backfill import Walk
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 # A Monday; what is listed begins here.
@@ -91,6 +93,8 @@ class Caller:
     archive: Archive
     code: str
     save_every: int
+    splits: float
+    chance: random.Random
 
     def call(self, asked: Asked) -> tuple[list[int], kline.Verdict]:
         question = kline.Question(
@@ -105,25 +109,55 @@ class Caller:
             asked_at=self.vendor.now,
         )
         harvests: list[Harvest] = []
+        rounds = 0
         while more := kline.to_ask(question, self.archive, PLAN, self.vendor.now, harvests):
-            for harvest in more:
-                self.fill(harvest)
-            harvests += more
-            assert len(harvests) < 30
+            for walk in more[self.code]:
+                harvests += self.fill(walk)
+            rounds += 1
+            assert rounds < 30
         table = kline.to_table(question, harvests, self.archive, SETTINGS, self.vendor.now)
         return table["timestamp"].cast(pa.int64()).to_pylist(), kline.judge(
             question, harvests, self.archive, PLAN, self.vendor.now
         )
 
-    def fill(self, harvest: Harvest) -> None:
-        while (request := next_request(harvest.walk)) is not None:
-            page = self.vendor.answer(request.end, request.count)
-            judged = Judged.of(page, harvest.walk, self.vendor.now, self.vendor.now)
-            harvest.pages.append(judged)
-            harvest.walk = absorb(harvest.walk, judged, PLAN, self.vendor.now)
+    def fill(self, walk: Walk) -> list[Harvest]:
+        """Walk, and at times let another walk a part of it, in any order."""
+        crew = [Harvest(walk)]
+        while under_way := [harvest for harvest in crew if harvest.walk.stop is None]:
+            harvest = self.chance.choice(under_way)
+            self.answer(harvest, crew)
             if self.vendor.asked % self.save_every == 0:
                 self.save(harvest)
-        self.save(harvest)
+            if self.chance.random() < self.splits:
+                self.split(crew)
+        for harvest in crew:
+            self.save(harvest)
+        return crew
+
+    def answer(self, harvest: Harvest, crew: list[Harvest]) -> None:
+        request = next_request(harvest.walk)
+        assert request is not None
+        judged = Judged.of(
+            self.vendor.answer(request.end, request.count), harvest.walk, self.vendor.now, self.vendor.now
+        )
+        if harvest.walk.part and not harvest.walk.started and not begins_well(harvest.walk, judged):
+            crew.remove(harvest)
+            (newer,) = (other for other in crew if adjoins(other.walk, harvest.walk))
+            newer.walk = given_back(harvest.walk, newer.walk)
+            return
+        harvest.pages.append(judged)
+        harvest.walk = absorb(harvest.walk, judged, PLAN, self.vendor.now)
+
+    def split(self, crew: list[Harvest]) -> None:
+        harvest = self.chance.choice(crew)
+        walk = harvest.walk
+        left_to = min(walk.reached or walk.span.end, walk.span.end)
+        minutes = int((left_to - max(walk.span.start, EPOCH - DAY)) / MINUTE)
+        if walk.honours_end and walk.stop is None and walk.wanted is None and not walk.doubts and minutes > 1:
+            at = left_to.replace(second=0, microsecond=0) - self.chance.randrange(1, minutes) * MINUTE
+            if at > walk.span.start:
+                harvest.walk, part = split(walk, at)
+                crew.append(Harvest(part))
 
     def save(self, harvest: Harvest) -> None:
         batches = evidence.batches(harvest.walk, harvest.pages, PLAN)
@@ -155,6 +189,8 @@ shapes = st.tuples(
     end=st.sampled_from(["inclusive", "exclusive"]),
     code=st.sampled_from(["EURUSD", "AAPL.US"]),
     save_every=st.integers(1, 4),
+    splits=st.sampled_from([0.0, 0.3, 0.9]),
+    seed=st.integers(0, 9),
     calls=steps,
 )
 def test_nothing_is_missing_that_is_not_said_and_nothing_is_asked_twice(
@@ -163,11 +199,14 @@ def test_nothing_is_missing_that_is_not_said_and_nothing_is_asked_twice(
     end: Literal["inclusive", "exclusive"],
     code: str,
     save_every: int,
+    splits: float,
+    seed: int,
     calls: list[tuple[int, int, Ask]],
 ) -> None:
     vendor = Vendor(minutes, late_by, end)
     with tempfile.TemporaryDirectory() as directory:
-        caller = Caller(vendor, Archive.open(Path(directory), "alltick"), code, save_every)
+        archive = Archive.open(Path(directory), "alltick")
+        caller = Caller(vendor, archive, code, save_every, splits, random.Random(seed))
         vendor.now = EPOCH + DAY
         for later, seconds, ask in calls:
             vendor.now += later * MINUTE + timedelta(seconds=seconds)

@@ -75,26 +75,13 @@ def test_codes_of_both_families_come_in_the_asked_order(client: at.Client) -> No
 
 
 def test_pages_are_walked_back_with_one_bar_repeated(server: at.sandbox.Sandbox, client: at.Client) -> None:
-    bars = client.get_kline("BTCUSDT", "1m", "2026-03-10/2026-03-12").height
-    assert bars == 3 * 1440
+    bars = client.get_kline("BTCUSDT", "1m", "2026-03-10/2026-03-11").height
+    assert bars == 2 * 1440
     requests = server.requests()
     assert len(requests) == -(-bars // 498)
     ends = [request["end"] for request in requests]
     assert ends == sorted(ends, reverse=True)
     assert {request["num"] for request in requests} == {500}
-
-
-def test_as_many_codes_are_in_flight_as_the_plan_allows(
-    server: at.sandbox.Sandbox, connect: Callable[..., at.Client]
-) -> None:
-    server.configure(latency_ms=150)
-    client = connect(limits={"kline": (4, 0.001), "combined": (4, 0.001), "minute": (60_000, 60), "margin_s": 0})
-    codes = ["EURUSD", "GBPUSD", "USDJPY", "AUDUSD", "USDCAD", "USDCHF", "NZDUSD", "EURGBP", "EURJPY"]
-    client.get_kline(codes, "1h", "2026-03-02/2026-03-03")
-    received = [request["received"] for request in server.requests()]
-    assert len(received) == 9
-    # An answer is held back for 150 ms, so whatever arrives within 100 ms was in flight together.
-    assert max(sum(0 <= later - first < 0.1 for later in received) for first in received) == 4
 
 
 def schema_of(frame: Any) -> Any:
@@ -280,9 +267,14 @@ class TestFailures:
 
         with pytest.raises(at.AuthenticationError) as caught:
             client.get_kline("BTCUSDT", "1m", "2026-03-01/2026-03-12", progress=break_after_four)
-        assert caught.value.frame.height >= 4 * 498
-        expected = server.bars("BTCUSDT", "1m", caught.value.frame["timestamp"].min(), "2026-03-13")
-        assert caught.value.frame["timestamp"].to_list() == expected["timestamp"].to_pylist()
+        frame = caught.value.frame
+        assert frame.height >= 4 * 498
+        expected = pl.from_arrow(server.bars("BTCUSDT", "1m", "2026-03-01", "2026-03-13"))
+        # Several walkers were under way, so that what came need not be in one piece.
+        assert frame.join(expected, on=["timestamp", "open", "high", "low", "close"], how="semi").height == frame.height
+        assert frame["timestamp"].is_unique().all()
+        held = client.get_kline("BTCUSDT", "1m", "2026-03-01/2026-03-12", network="never", on_incomplete="ignore")
+        assert held.equals(frame)
 
     def test_faults_are_borne(self, server: at.sandbox.Sandbox, client: at.Client) -> None:
         faults = ("drop", "drop_mid_body", "truncated", "garbage")

@@ -276,12 +276,16 @@ def test_an_answer_that_is_no_page_says(status: int, body: bytes, kind: type[at.
     assert said(caught.value) == message
 
 
+async def send(transport: Transport, request: KlineRequest) -> Answer:
+    return await transport.send(request, await transport.turn())
+
+
 def test_an_unreachable_server_says() -> None:
     transport = Transport(
         "http://127.0.0.1:9", Token("x"), Ledger(plan_named("professional")), lambda: datetime.now(UTC)
     )
     with pytest.raises(at.TransportError) as caught:
-        asyncio.run(transport.send(REQUEST))
+        asyncio.run(send(transport, REQUEST))
     assert said(caught.value) == (
         "no whole answer from http://HOST: All connection attempts failed (ConnectError; trace TRACE); check the "
         "network and base_url"

@@ -23,7 +23,7 @@ from alltick_frames.ledger import ledger_for
 from alltick_frames.plans import plan_named
 from alltick_frames.settings import Token
 from alltick_frames.transport import Transport
-from alltick_frames.wire import KlineRequest
+from alltick_frames.wire import Answer, KlineRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,10 +119,14 @@ def test_no_failure_shows_it(guarded: at.sandbox.Sandbox, everything_logged: io.
     assert not holds_token(everything_logged.getvalue())
 
 
+async def send(transport: Transport, request: KlineRequest) -> Answer:
+    return await transport.send(request, await transport.turn())
+
+
 def test_an_unreachable_host_does_not_show_it(everything_logged: io.StringIO) -> None:
     transport = Transport("http://127.0.0.1:9", Token(TOKEN), _free_ledger("unreachable"), _clock)
     with pytest.raises(at.TransportError, match="ConnectError") as caught:
-        asyncio.run(transport.send(KlineRequest("EURUSD", at.Period("1h"))))
+        asyncio.run(send(transport, KlineRequest("EURUSD", at.Period("1h"))))
     assert not holds_token(everything_a_traceback_shows(caught.value))
     assert not holds_token(everything_logged.getvalue())
 
@@ -147,7 +151,7 @@ def test_whatever_the_http_library_raises_is_raised_without_its_frames() -> None
         http.error = kind
         transport = Transport("https://quote.example", Token(TOKEN), _free_ledger("breaking"), _clock, http)
         with pytest.raises((at.TransportError, RuntimeError, asyncio.CancelledError)) as caught:
-            asyncio.run(transport.send(KlineRequest("EURUSD", at.Period("1h"))))
+            asyncio.run(send(transport, KlineRequest("EURUSD", at.Period("1h"))))
         assert not holds_token(everything_a_traceback_shows(caught.value)), kind
 
 
@@ -161,7 +165,7 @@ def test_a_redirect_is_refused_and_its_address_not_logged(everything_logged: io.
     transport = Transport(
         "https://quote.example", Token(TOKEN), _free_ledger("redirect"), _clock, httpx.MockTransport(redirect)
     )
-    answer = asyncio.run(transport.send(KlineRequest("EURUSD", at.Period("1h"))))
+    answer = asyncio.run(send(transport, KlineRequest("EURUSD", at.Period("1h"))))
     assert answer.status == 302
     assert len(sent) == 1
     assert holds_token(sent[0])  # the one place where it belongs

@@ -1,0 +1,94 @@
+"""How many requests a walk still takes, where it can be cut so that two share it, and how many walk at once. Pure.
+
+What is expected goes by the hours of a product (`hours`) and the share of them that had bars so far.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from alltick_frames import backfill
+from alltick_frames.codes import family_of
+from alltick_frames.hours import hours_of, most_bars
+from alltick_frames.spans import Span
+from alltick_frames.wire import PAGE_BARS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from alltick_frames.backfill import Walk
+    from alltick_frames.plans import Plan
+
+__all__ = ["NEW_BARS", "density", "expected_span", "pages_left", "split", "walkers"]
+
+# Bars of a page that the one before did not have, if the asked end is included.
+NEW_BARS = PAGE_BARS - 2
+# A cut may cost a request, and saves time only while there is much to share.
+FEWEST_PAGES = 4
+_SPARE_BARS = 8
+_YEAR = timedelta(days=365.25)
+# What the plan sells is given as "about" so many years; codes of plans that sell none are never paged.
+_DEPTH_TOLERANCE, _DEEPEST_YEARS = 1.1, 5
+_MOST_WALKERS = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SPARSEST = 0.02
+
+
+def walkers(plan: Plan, latency_s: float) -> int:
+    """Say how many requests must be under way to use the whole rate: Little's law, and one that is about to leave."""
+    rate = min((plan.kline, plan.combined, plan.minute), key=lambda rate: rate.requests / rate.seconds)
+    return min(math.ceil(rate.requests / rate.seconds * latency_s) + 1, _MOST_WALKERS)
+
+
+def expected_span(span: Span, plan: Plan, now: datetime) -> Span:
+    """Give the part of *span* in which *plan* can have bars."""
+    years = plan.history_years or _DEEPEST_YEARS
+    return Span(max(span.start, now - years * _DEPTH_TOLERANCE * _YEAR), min(span.end, now))
+
+
+def density(walks: Iterable[Walk]) -> float:
+    """Give the share of the slots gone through that had a bar; 1 before anything is known."""
+    bars = slots = 0
+    for walk in walks:
+        if walk.started and walk.reached is not None and walk.proven_until is not None:
+            bars += walk.closed_bars
+            slots += most_bars(walk.code, walk.period, Span(walk.reached, walk.proven_until))
+    return min(max(bars / slots, _SPARSEST), 1.0) if bars and slots else 1.0
+
+
+def pages_left(walk: Walk, plan: Plan, now: datetime, share: float = 1.0) -> int:
+    """Expect so many requests of *walk* from here on, if *share* of the slots have bars."""
+    if walk.stop is not None:
+        return 0
+    if not family_of(walk.code).pageable:
+        return 1
+    if walk.wanted is not None:
+        bars: float = walk.wanted - walk.closed_bars
+    else:
+        left = Span(walk.span.start, _left_to(walk))
+        bars = share * most_bars(walk.code, walk.period, expected_span(left, plan, now))
+    return max(1, math.ceil(bars / (PAGE_BARS - 1)))
+
+
+def split(walk: Walk, keep: float, pages: int, share: float, *, floor: datetime | None) -> tuple[Walk, Walk] | None:
+    """Cut *walk*, of which *pages* are left, into about *keep* pages and the rest; None if that does not pay.
+
+    The first gets whole pages, so that its last one is full. What begins before *floor* is known to have no bars.
+    """
+    kept = min(max(round(keep), FEWEST_PAGES), pages - FEWEST_PAGES)
+    can_be = walk.honours_end and walk.wanted is None and not walk.period.by_date and not walk.doubts
+    if not can_be or walk.stop is not None or kept < FEWEST_PAGES:
+        return None
+    hours = hours_of(walk.code)
+    slots = (kept * NEW_BARS - _SPARE_BARS) / share
+    at = hours.when(hours.passed(_left_to(walk)) - slots * walk.period.nominal)
+    at -= (at - _EPOCH) % walk.period.nominal
+    if at <= walk.span.start or (floor is not None and at <= floor):
+        return None
+    return backfill.split(walk, at)
+
+
+def _left_to(walk: Walk) -> datetime:
+    return min(walk.reached or walk.span.end, walk.span.end)
