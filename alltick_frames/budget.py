@@ -72,6 +72,7 @@ class Budget:
         self.plan = plan
         self.state = state or State()
         self._rates = (plan.kline, plan.combined, plan.minute)
+        self._day_s = plan.day.seconds + plan.margin_s
 
     def reserve(self, now: float) -> float:
         """Take the next free slot at or after *now*.
@@ -81,17 +82,27 @@ class Budget:
         BudgetError
             The day's allowance is used up.
         """
-        state, stretch = self.state, self._stretch(now)
+        slot = self._next_slot(now)
+        if not self._left_at(slot):
+            raise BudgetError(
+                f"the {self.plan.name} plan's {self.plan.day.requests:,} requests a day are used up; "
+                f"the first of them returns in {self.returns_in(now) / 3600:.1f} hours"
+            )
         self._forget(now)
-        slot = max(now, state.paused_until, *(self._free_from(rate, stretch) for rate in self._rates))
-        if state.slots:
-            pace_s = _PACE * stretch * min(rate.seconds / rate.requests for rate in self._rates)
-            slot = max(slot, state.slots[-1] + pace_s)
-        self._check_day(now, slot)
+        state = self.state
         state.slots.append(slot)
         _count(state.seconds, int(slot), 1)
         _count(state.minutes, int(slot // _MINUTE_S), 1)
         return slot
+
+    def left_today(self, now: float) -> int:
+        """Give how many requests of the day's allowance are left to those who reserve *now*."""
+        return self._left_at(self._next_slot(now))
+
+    def returns_in(self, now: float) -> float:
+        """Give the seconds until more than `left_today` are left; 0 if none is used."""
+        used = self.plan.day.requests - self.left_today(now)
+        return _left_by(self.state.minutes, _MINUTE_S, used) + self._day_s - now if used else 0.0
 
     def give_back(self, slot: float) -> None:
         """Return a slot that was not used: it counts no more, and if it was the last one another gets it."""
@@ -130,14 +141,22 @@ class Budget:
         slots = self.state.slots
         return slots[-rate.requests] + length_s if len(slots) >= rate.requests else 0.0
 
-    def _check_day(self, now: float, slot: float) -> None:
-        day = self.plan.day
-        free_from = _left_by(self.state.minutes, _MINUTE_S, day.requests) + day.seconds + self.plan.margin_s
-        if free_from > slot:
-            raise BudgetError(
-                f"the {self.plan.name} plan's {day.requests:,} requests a day are used up; "
-                f"the first of them returns in {(free_from - now) / 3600:.1f} hours"
-            )
+    def _next_slot(self, now: float) -> float:
+        state, stretch = self.state, self._stretch(now)
+        slot = max(now, state.paused_until, *(self._free_from(rate, stretch) for rate in self._rates))
+        if state.slots:
+            pace_s = _PACE * stretch * min(rate.seconds / rate.requests for rate in self._rates)
+            slot = max(slot, state.slots[-1] + pace_s)
+        return slot
+
+    def _left_at(self, slot: float) -> int:
+        """Give how many more requests the day that ends with *slot* may hold."""
+        used = sum(self.state.minutes.values())
+        for minute, count in self.state.minutes.items():
+            if (minute + 1) * _MINUTE_S + self._day_s > slot:
+                break
+            used -= count
+        return max(0, self.plan.day.requests - used)
 
     def _forget(self, now: float) -> None:
         """Drop what no window that is still to come can hold."""
@@ -148,7 +167,7 @@ class Budget:
         oldest = now - (exact_s + margin_s) * _LONGEST_STRETCH
         state.slots = [slot for slot in state.slots[:-1] if slot >= oldest] + state.slots[-1:]
         _drop_before(state.seconds, now - (longest_s + margin_s) * _LONGEST_STRETCH, 1)
-        _drop_before(state.minutes, now - self.plan.day.seconds - margin_s, _MINUTE_S)
+        _drop_before(state.minutes, now - self._day_s, _MINUTE_S)
 
 
 def _count(buckets: dict[int, int], bucket: int, change: int) -> None:

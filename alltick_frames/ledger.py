@@ -154,6 +154,14 @@ class Ledger:
             self.give_back(slot)
             slot = await self.reserve()
 
+    def left_today(self) -> int | None:
+        """Give how many requests of the day's allowance are left; None if the ledger stays locked."""
+        return self._now_or_never(self._ask, Budget.left_today)
+
+    def returns_in(self) -> float | None:
+        """Give the seconds until more of them are left; None if the ledger stays locked."""
+        return self._now_or_never(self._ask, Budget.returns_in)
+
     def give_back(self, slot: float) -> None:
         """Return a slot that was not used."""
         self._now_or_never(self._change, lambda budget, _: budget.give_back(slot))
@@ -227,12 +235,18 @@ class Ledger:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             kept = self._read_kept(connection)
-            budget = Budget(self._read_plan(connection) or self._plan, kept.state)
-            result = change(budget, kept.read.uptime + kept.shift)
+            result = change(self._budget(connection, kept), kept.read.uptime + kept.shift)
             self._write(connection, "kept", kept)
         self._shift = kept.shift
         self._troubled = kept.state.pause_s > 0
         return result
+
+    def _ask(self, connection: sqlite3.Connection, question: Callable[[Budget, float], T]) -> T:
+        kept = self._read_kept(connection)
+        return question(self._budget(connection, kept), kept.read.uptime + kept.shift)
+
+    def _budget(self, connection: sqlite3.Connection, kept: Kept) -> Budget:
+        return Budget(self._read_plan(connection) or self._plan, kept.state)
 
     def _read_plan(self, connection: sqlite3.Connection) -> Plan | None:
         return self._read(connection, "plan", Plan)

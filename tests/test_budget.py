@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import msgspec
 import pytest
@@ -164,6 +164,27 @@ def test_no_day_wherever_it_begins_holds_more_than_the_plan_allows(waits: list[f
             slots.append(budget.reserve(now))
     for first, slot in enumerate(slots):
         assert bisect_left(slots, slot + 86_400) - first <= a_day
+
+
+@given(
+    steps=st.lists(st.tuples(st.floats(0, 4_000), st.booleans()), min_size=1, max_size=150),
+    a_day=st.integers(1, 20),
+)
+def test_what_is_left_of_the_day_is_what_can_be_reserved(steps: list[tuple[float, bool]], a_day: int) -> None:
+    budget = Budget(plan_named("basic", {"day": (a_day, 86_400)}))
+    now, slots = 0.0, list[float]()
+    for wait, throttled in steps:
+        now += wait
+        if throttled:
+            budget.throttled(now)
+        before = msgspec.msgpack.encode(budget.state)
+        left, returns_in = budget.left_today(now), budget.returns_in(now)
+        assert msgspec.msgpack.encode(budget.state) == before
+        # A minute's requests count until all of it has left the day.
+        assert max(0, a_day - sum(slot > now - 86_400 - 61 for slot in slots)) <= left <= a_day
+        assert returns_in == 0 if left == a_day else budget.left_today(now + returns_in + 1e-6) > left
+        with pytest.raises(at.BudgetError) if left == 0 else nullcontext():
+            slots.append(budget.reserve(now))
 
 
 def test_a_slot_that_is_not_the_last_stays_taken() -> None:

@@ -172,6 +172,27 @@ class TestWaiting:
         assert asyncio.run(give_up()) == reserved(ledger)
 
 
+class TestAllowance:
+    PLAN = plan_named("professional", {"day": (2, 86_400)})
+
+    def test_what_one_process_takes_another_sees_as_taken(self, clocks: Clocks, tmp_path: Path) -> None:
+        ledger, other = Ledger(self.PLAN, tmp_path, "token"), Ledger(self.PLAN, tmp_path, "token")
+        assert (ledger.left_today(), ledger.returns_in()) == (2, 0)
+        reserved(other), reserved(other)
+        assert ledger.left_today() == 0
+        clocks.pass_by(ledger.returns_in() or 0)
+        assert ledger.left_today() == 2
+
+    def test_asking_writes_nothing(self, clocks: Clocks, tmp_path: Path) -> None:
+        ledger = Ledger(self.PLAN, tmp_path, "token")
+        reserved(ledger)
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger-1.sqlite3")) as other:
+            before = other.execute("SELECT * FROM budgets").fetchall()
+            clocks.pass_by(100_000)
+            assert (ledger.left_today(), ledger.returns_in()) == (2, 0)
+            assert other.execute("SELECT * FROM budgets").fetchall() == before
+
+
 class TestLocks:
     @pytest.fixture
     def other(self, tmp_path: Path) -> sqlite3.Connection:
@@ -205,6 +226,14 @@ class TestLocks:
             assert time.monotonic() - began < 1
         assert ledger.warnings() == []
         assert reserved(ledger) > slot
+
+    def test_the_allowance_of_a_ledger_that_stays_locked_is_unknown(
+        self, tmp_path: Path, other: sqlite3.Connection
+    ) -> None:
+        reserved(Ledger(BASIC, tmp_path, "token"))
+        with contextlib.closing(other):
+            other.execute("BEGIN IMMEDIATE")
+            assert Ledger(BASIC, tmp_path, "token").left_today() is None
 
 
 class TestFile:
