@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from alltick_frames import sandbox
-    from alltick_frames.api import configure, coverage, get_kline, restatements
+    from alltick_frames.api import configure, coverage, estimate_kline, get_kline, restatements
     from alltick_frames.client import AsyncClient, Client
     from alltick_frames.errors import (
         AllTickError,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         HistoryStartWarning,
         IncompleteDataError,
         IncompleteDataWarning,
+        LongWaitWarning,
         PlanLimitError,
         PlanWarning,
         RateLimitError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         TransportError,
         UnknownCodeError,
     )
+    from alltick_frames.estimate import Estimate
     from alltick_frames.periods import Period
     from alltick_frames.spans import Missing, Span
 
@@ -59,9 +61,11 @@ __all__ = [
     "CodeNotPermittedError",
     "ConfigError",
     "DecodeError",
+    "Estimate",
     "HistoryStartWarning",
     "IncompleteDataError",
     "IncompleteDataWarning",
+    "LongWaitWarning",
     "Missing",
     "Period",
     "PlanLimitError",
@@ -74,6 +78,7 @@ __all__ = [
     "UnknownCodeError",
     "configure",
     "coverage",
+    "estimate_kline",
     "get_kline",
     "restatements",
     "sandbox",
@@ -82,11 +87,13 @@ __all__ = [
 _HOMES = {
     "AsyncClient": "client",
     "Client": "client",
+    "Estimate": "estimate",
     "Missing": "spans",
     "Period": "periods",
     "Span": "spans",
     "configure": "api",
     "coverage": "api",
+    "estimate_kline": "api",
     "get_kline": "api",
     "restatements": "api",
 }

@@ -11,6 +11,7 @@ from alltick_frames.settings import Token
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
+    from datetime import timedelta
     from typing import Unpack
 
     import pandas as pd
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from alltick_frames.client import KlineOptions
+    from alltick_frames.estimate import Estimate
     from alltick_frames.kline import Forming
     from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
 
-__all__ = ["configure", "coverage", "get_kline", "restatements"]
+__all__ = ["configure", "coverage", "estimate_kline", "get_kline", "restatements"]
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -152,6 +154,7 @@ def get_kline(
     forming: Forming = "drop",
     on_incomplete: OnIncomplete | None = None,
     network: Network | None = None,
+    max_wait: float | timedelta | None = None,
     categorical: bool = False,
     progress: Progress = None,
 ) -> Any:
@@ -189,6 +192,9 @@ def get_kline(
     network
         `"auto"` or `"never"`; default as configured, else `"auto"`. `"never"` sends nothing: what the archive
         does not hold is missing (`not_held`).
+    max_wait
+        Seconds, or a timedelta: if the call may take longer, it is refused before the first request. Without it a
+        `LongWaitWarning` says beforehand what takes more than a minute, or more than the day's allowance.
     categorical
         Make `code` categorical instead of text.
     progress
@@ -223,8 +229,8 @@ def get_kline(
     AuthenticationError, UnknownCodeError, CodeNotPermittedError, PlanLimitError
         The vendor refused; a refused code among good ones counts as incomplete instead.
     BudgetError, RateLimitError, TransportError, DecodeError
-        The allowance is used up, or no answer came after every retry; `.frame` holds what there is, and what had
-        been fetched is archived.
+        The allowance is used up or `max_wait` does not suffice, or no answer came after every retry; `.frame` holds
+        what there is, and what had been fetched is archived: the same call goes on from there.
     StoreError
         The archive cannot be read or written; `.frame` holds what had been fetched.
 
@@ -246,9 +252,48 @@ def get_kline(
         forming=forming,
         on_incomplete=on_incomplete,
         network=network,
+        max_wait=max_wait,
         categorical=categorical,
         progress=progress,
     )
+
+
+def estimate_kline(codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
+    """Say what `get_kline` would send, return and take with the same arguments; sends nothing and needs no token.
+
+    What the archive holds costs nothing. The limits are those of the vendor's page "interface limitation", for the
+    plan that is configured or remembered; the trading hours are those of its product sheet.
+
+    Parameters
+    ----------
+    codes, period, range
+        As for `get_kline`.
+
+    Returns
+    -------
+    Estimate
+        Requests, bars and seconds at least and at most, the share of the bars that is held, what is left of the day's
+        allowance and whether it suffices, and what is out of reach and why. Prints as a table, also in notebooks.
+
+    Raises
+    ------
+    ArgumentError
+        What can be judged without the network.
+    StoreError
+        The archive cannot be read.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running(plan="free") as sandbox, at.Client(**sandbox.settings) as client:
+    ...     client.estimate_kline("USDJPY", "1h", "2026-03-02/2026-03-06")
+    USDJPY 1h on the free plan
+      requests   1
+      bars       108 to 118
+      time       0.2 to 10.7 seconds
+      allowance  1,000 of 1,000 requests left today
+    """
+    return _default().estimate_kline(codes, period, range)
 
 
 def coverage(

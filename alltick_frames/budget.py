@@ -95,6 +95,10 @@ class Budget:
         _count(state.minutes, int(slot // _MINUTE_S), 1)
         return slot
 
+    def queue_s(self, now: float) -> float:
+        """Give the seconds until the next slot."""
+        return self._next_slot(now) - now
+
     def left_today(self, now: float) -> int:
         """Give how many requests of the day's allowance are left to those who reserve *now*."""
         return self._left_at(self._next_slot(now))

@@ -84,7 +84,7 @@ def get(
     incomplete: IncompleteDataError | None = None
     with warnings.catch_warnings(record=True) as notices:
         try:
-            frame = api.get_kline(codes, period, int(range) if range.isdecimal() else range, frame="polars")
+            frame = api.get_kline(codes, period, _range(range), frame="polars")
         except IncompleteDataError as error:
             incomplete = error
             frame = error.frame
@@ -97,6 +97,22 @@ def get(
         typer.echo(f"{frame.height:,} bars → {output}")
     if incomplete is not None:
         raise incomplete  # after what there is has been handed over
+
+
+@app.command()
+def estimate(
+    codes: Annotated[list[str], typer.Argument(help="Product codes, such as EURUSD 700.HK")],
+    period: Annotated[str, typer.Option("--period", "-p", help="1m 5m 15m 30m 1h 2h 4h 1d 1w 1mo")],
+    range: Annotated[str, typer.Option("--range", "-r", help="As for get")],
+) -> None:
+    """Say what get would send and take; sends nothing."""
+    from alltick_frames import api  # noqa: PLC0415
+
+    typer.echo(api.estimate_kline(codes, period, _range(range)))
+
+
+def _range(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
 
 
 def _as_text(frame: pl.DataFrame) -> str:

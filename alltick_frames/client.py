@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
 from anyio.lowlevel import current_token
 
+from alltick_frames import estimate as estimates
 from alltick_frames import holdings, kline
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
@@ -17,8 +19,10 @@ from alltick_frames.errors import (
     AllTickError,
     AllTickWarning,
     ArgumentError,
+    BudgetError,
     ClockSkewWarning,
     ConfigError,
+    LongWaitWarning,
     PlanWarning,
     StoreError,
 )
@@ -31,7 +35,7 @@ from alltick_frames.plans import plan_named
 from alltick_frames.ranges import parse_range
 from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token, resolve
 from alltick_frames.store import Archive
-from alltick_frames.transport import Transport
+from alltick_frames.transport import LATENCY_GUESS_S, Transport
 
 if TYPE_CHECKING:
     import os
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from alltick_frames.backfill import Walk
+    from alltick_frames.estimate import Estimate, Price
     from alltick_frames.fetch import Report
     from alltick_frames.kline import Forming
     from alltick_frames.ledger import Ledger
@@ -58,12 +63,17 @@ _FREE_ASSUMED = (
 )
 
 
+# What takes longer is said before it begins.
+_SAID_FROM = timedelta(minutes=1)
+
+
 class KlineOptions(TypedDict, total=False):
     """The options of `get_kline` that do not change the type of what it returns."""
 
     forming: Forming
     on_incomplete: OnIncomplete | None
     network: Network | None
+    max_wait: float | timedelta | None
     categorical: bool
     progress: Progress
 
@@ -200,11 +210,12 @@ class AsyncClient:
         forming: Forming = "drop",
         on_incomplete: OnIncomplete | None = None,
         network: Network | None = None,
+        max_wait: float | timedelta | None = None,
         categorical: bool = False,
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
-        question = self._ask(codes, period, range, frame, forming, on_incomplete, network, categorical)
+        question = self._ask(codes, period, range, frame, forming, on_incomplete, network, max_wait, categorical)
         walks, harvests = self._to_ask(question), list[Harvest]()
         failure = None
         if walks:
@@ -232,6 +243,10 @@ class AsyncClient:
         """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
         return self._list_restatements(codes, period, frame)
 
+    async def estimate_kline(self, codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
+        """Say what `get_kline` would cost; see `alltick_frames.estimate_kline`."""
+        return self._estimate(codes, period, range)
+
     def _list_coverage(
         self, codes: str | Iterable[str] | None, period: Period | str | None, frame: FrameKind | None
     ) -> Any:
@@ -251,11 +266,12 @@ class AsyncClient:
         codes: str | Iterable[str],
         period: Period | str,
         range: Any,
-        frame: FrameKind | None,
-        forming: Forming,
-        on_incomplete: OnIncomplete | None,
-        network: Network | None,
-        categorical: bool,  # noqa: FBT001
+        frame: FrameKind | None = None,
+        forming: Forming = "drop",
+        on_incomplete: OnIncomplete | None = None,
+        network: Network | None = None,
+        max_wait: float | timedelta | None = None,
+        categorical: bool = False,  # noqa: FBT001, FBT002
     ) -> kline.Question:
         """Judge what can be judged before anything is read or sent."""
         period = Period.parse(period)
@@ -268,6 +284,7 @@ class AsyncClient:
             frame=_one_of("frame", frame or self.settings.frame, FrameKind),
             on_incomplete=_one_of("on_incomplete", on_incomplete or self.settings.on_incomplete, OnIncomplete),
             network=_one_of("network", network or self.settings.network, Network),
+            max_wait=_duration("max_wait", max_wait),
             categorical=categorical,
             asked_at=now,
         )
@@ -289,7 +306,41 @@ class AsyncClient:
             )
         if walks:
             tell(self._agree_on_plan())
+            tell(self._say_price(question, walks))
         return walks
+
+    def _say_price(self, question: kline.Question, walks: Mapping[str, Sequence[Walk]]) -> list[AllTickWarning]:
+        """Refuse what takes longer than the caller waits; say beforehand what takes long."""
+        price = self._price(walks)
+        longest = price.waits_for
+        if question.max_wait is not None and longest > question.max_wait:
+            raise BudgetError(
+                f"max_wait={question.max_wait.total_seconds():,.0f} s does not suffice: {question} takes {price}. "
+                f"Nothing was sent; ask for less, or for a longer wait"
+            )
+        if question.max_wait is not None or (longest <= _SAID_FROM and price.suffices):
+            return []
+        until = "" if not price.suffices else f", until about {utc_now() + longest:%Y-%m-%d %H:%M}Z"
+        return [LongWaitWarning(f"{question} takes {price}{until}")]
+
+    def _price(self, walks: Mapping[str, Sequence[Walk]]) -> Price:
+        settings = self.settings
+        ledger = None if settings.token is None else self._ledger(settings.token)
+        return estimates.price(
+            walks,
+            settings.plan,
+            utc_now(),
+            left_today=None if ledger is None else ledger.left_today(),
+            queue_s=0.0 if ledger is None else ledger.queue_s() or 0.0,
+            latency_s=LATENCY_GUESS_S if self._transport is None else self._transport.latency_s,
+        )
+
+    def _estimate(self, codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
+        question = self._ask(codes, period, range)
+        self._know_plan()
+        archive, plan, now = self._archived(), self.settings.plan, utc_now()
+        walks = kline.to_ask(question, archive, plan, now)
+        return estimates.estimate(question, walks, archive, plan, now, self._price(walks))
 
     def _know_plan(self) -> None:
         """Take the plan that the ledger remembers if none was named."""
@@ -536,11 +587,14 @@ class Client:
         forming: Forming = "drop",
         on_incomplete: OnIncomplete | None = None,
         network: Network | None = None,
+        max_wait: float | timedelta | None = None,
         categorical: bool = False,
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
-        question = self._client._ask(codes, period, range, frame, forming, on_incomplete, network, categorical)
+        question = self._client._ask(
+            codes, period, range, frame, forming, on_incomplete, network, max_wait, categorical
+        )
         client, harvests = self._client, list[Harvest]()
         walks = client._to_ask(question)
         failure = None
@@ -548,6 +602,10 @@ class Client:
             with progress_bars.shown(progress, str(question)) as report:
                 failure = self._background.run(lambda post: client._fetch(question, walks, harvests, post), report)
         return self._client._hand_over(question, harvests, failure)
+
+    def estimate_kline(self, codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
+        """Say what `get_kline` would cost; see `alltick_frames.estimate_kline`."""
+        return self._client._estimate(codes, period, range)
 
     def coverage(
         self,
@@ -584,6 +642,18 @@ def _selected(
 ) -> tuple[tuple[str, ...] | None, Period | None]:
     chosen = None if period is None else Period.parse(period)
     return None if codes is None else check_codes(codes, chosen or Period.DAY), chosen
+
+
+def _duration(name: str, value: float | timedelta | None) -> timedelta | None:
+    """Accept seconds or a timedelta."""
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError, ValueError):
+            value = timedelta(seconds=value)
+    if not isinstance(value, timedelta) or value < timedelta():
+        raise ArgumentError(f"{name}={value!r} must be seconds of 0 or more, or a timedelta")
+    return value
 
 
 def _one_of(name: str, value: Any, allowed: Any) -> Any:

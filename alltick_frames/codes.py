@@ -24,6 +24,7 @@ __all__ = [
     "check_codes",
     "family_of",
     "hint_for",
+    "is_pair",
     "rests_at_weekends",
     "zone_of",
 ]
@@ -102,6 +103,11 @@ def family_of(code: str) -> Family:
     return Family.STOCK if code[-3:] in _SUFFIXES else Family.QUOTE
 
 
+def is_pair(code: str) -> bool:
+    """Whether *code* is two currencies, or a precious metal in a currency."""
+    return _PAIR.fullmatch(code) is not None
+
+
 def rests_at_weekends(code: str) -> bool:
     """Whether *code* is one of the quote family's that certainly do not trade from Friday to Sunday, 17:00 New York.
 
@@ -110,7 +116,7 @@ def rests_at_weekends(code: str) -> bool:
     >>> [code for code in ("EURUSD", "XAUEUR", "GOLD", "BTCUSDT", "BTCUSD") if rests_at_weekends(code)]
     ['EURUSD', 'XAUEUR', 'GOLD']
     """
-    return code in _RESTING or _PAIR.fullmatch(code) is not None
+    return code in _RESTING or is_pair(code)
 
 
 def zone_of(code: str) -> str:

@@ -196,6 +196,10 @@ class BudgetWarning(AllTickWarning):
     """The state directory cannot be used, so this process alone keeps to the plan's limits."""
 
 
+class LongWaitWarning(AllTickWarning):
+    """A call is going to take more than a minute, or more requests than the day's allowance has left."""
+
+
 class PlanWarning(AllTickWarning):
     """No plan is configured or remembered, so the Free plan's limits are assumed."""
 

@@ -165,7 +165,7 @@ class _Crew:
         # Whose request has been sent and is not answered, or is about to be.
         self._under_way: set[Harvest] = set()
         self._done: deque[float] = deque(maxlen=_PACE_OVER)
-        self._answers = 0
+        self._answers = self._splits = 0
         self._news = anyio.Event()
         self._saver = _Saver(harvests, archive, plan)
         self._failures: list[Exception] = []
@@ -274,17 +274,19 @@ class _Crew:
 
     def _shared(self) -> tuple[_Job, Harvest] | None:
         """Take a part of the longest walk, if that pays."""
-        now = self._now()
+        now, crew = self._now(), workload.walkers(self._plan, self._transport.latency_s)
         left = {
             harvest: workload.pages_left(harvest.walk, self._plan, now, self._density(job))
             for harvest, job in self._active.items()
         }
-        crew = workload.walkers(self._plan, self._transport.latency_s)
+        if self._splits >= workload.most_splits(self._answers + sum(left.values()), crew):
+            return None
         for harvest, pages in sorted(left.items(), key=lambda item: -item[1]):
             job = self._active[harvest]
             keep = sum(left.values()) / crew
             cut = workload.split(harvest.walk, keep, pages, self._density(job), floor=job.floor)
             if cut is not None:
+                self._splits += 1
                 harvest.walk, part = cut
                 self._add(job, [part])
                 return self._ready.popleft()

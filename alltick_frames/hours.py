@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from alltick_frames.codes import AssetClass, Family, asset_class_of, family_of, rests_at_weekends, zone_of
+from alltick_frames.codes import AssetClass, Family, asset_class_of, family_of, is_pair, rests_at_weekends, zone_of
 from alltick_frames.periods import Period
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def fewest_share(code: str) -> float:
         return 0.6
     if asset_class_of(code) is AssetClass.CRYPTO:
         return 0.97
+    if is_pair(code):
+        return 0.92
     return 0.5 if rests_at_weekends(code) else 0.3
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings
     from alltick_frames.store import Archive, Held
 
-__all__ = ["Forming", "Question", "Verdict", "judge", "to_ask", "to_table", "walks_of"]
+__all__ = ["Forming", "Question", "Verdict", "held_bars", "judge", "to_ask", "to_table", "walks_of"]
 
 Forming = Literal["drop", "keep"]
 _NAMED_AT_MOST = 5
@@ -53,6 +53,7 @@ class Question:
     on_incomplete: OnIncomplete
     categorical: bool
     network: Network
+    max_wait: timedelta | None
     asked_at: datetime
 
     def __str__(self) -> str:
@@ -147,6 +148,12 @@ def _needed(question: Question, code: str, archive: Archive) -> Span:
     if len(keys_us) < asked.count:
         return asked.span
     return Span(finality.instant(int(keys_us[-asked.count])), asked.span.end)
+
+
+def held_bars(question: Question, code: str, archive: Archive) -> int:
+    """Count the bars of *code* that are held of what was asked for."""
+    bars = len(_read(archive, code, question.period, question.asked.span).bars)
+    return bars if question.asked.count is None else min(bars, question.asked.count)
 
 
 def _with_newest(gaps: list[Span], span: Span, held: SpanSet) -> list[Span]:

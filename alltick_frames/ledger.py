@@ -154,6 +154,10 @@ class Ledger:
             self.give_back(slot)
             slot = await self.reserve()
 
+    def queue_s(self) -> float | None:
+        """Give the seconds until the next slot, by what others have taken; None if the ledger stays locked."""
+        return self._now_or_never(self._ask, Budget.queue_s)
+
     def left_today(self) -> int | None:
         """Give how many requests of the day's allowance are left; None if the ledger stays locked."""
         return self._now_or_never(self._ask, Budget.left_today)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from alltick_frames.settings import Token
     from alltick_frames.wire import KlineRequest
 
-__all__ = ["Transport"]
+__all__ = ["LATENCY_GUESS_S", "Transport"]
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 # A page is some 100 kB; nothing honest comes near this.
@@ -43,7 +43,7 @@ _BODY_WITHIN_S = 60
 # Time to open a connection before the reserved slot comes. Longer, and an idle connection may be closed meanwhile.
 _LEAD_S = 0.2
 # Of so many answers the latency is known, until there are so few it is guessed.
-_REMEMBERED, _TELLING, _LATENCY_GUESS_S = 20, 5, 0.2
+_REMEMBERED, _TELLING, LATENCY_GUESS_S = 20, 5, 0.2
 _SENDING = "http11.send_request_headers.started"
 
 
@@ -72,7 +72,7 @@ class Transport:
     def latency_s(self) -> float:
         """How long an answer takes, going by the last ones."""
         enough = len(self._latencies_s) >= _TELLING
-        return statistics.median(self._latencies_s) if enough else _LATENCY_GUESS_S
+        return statistics.median(self._latencies_s) if enough else LATENCY_GUESS_S
 
     def now(self) -> datetime:
         """Read our clock."""

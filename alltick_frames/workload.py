@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING
 
 from alltick_frames import backfill
 from alltick_frames.codes import family_of
-from alltick_frames.hours import hours_of, most_bars
+from alltick_frames.hours import fewest_share, hours_of, most_bars
 from alltick_frames.spans import Span
 from alltick_frames.wire import PAGE_BARS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from alltick_frames.backfill import Walk
     from alltick_frames.plans import Plan
 
-__all__ = ["NEW_BARS", "density", "expected_span", "pages_left", "split", "walkers"]
+__all__ = [
+    "bars_in",
+    "density",
+    "expected_span",
+    "most_splits",
+    "pages_left",
+    "requests_for",
+    "seconds_for",
+    "split",
+    "walkers",
+]
 
 # Bars of a page that the one before did not have, if the asked end is included.
 NEW_BARS = PAGE_BARS - 2
@@ -92,3 +102,51 @@ def split(walk: Walk, keep: float, pages: int, share: float, *, floor: datetime 
 
 def _left_to(walk: Walk) -> datetime:
     return min(walk.reached or walk.span.end, walk.span.end)
+
+
+def most_splits(pages: int, crew: int) -> int:
+    """Say how often a call with so many *pages* may cut walks: each cut can cost a request."""
+    return max(crew, pages // 100)
+
+
+def bars_in(walk: Walk, plan: Plan, now: datetime) -> tuple[int, int]:
+    """Expect at least and at most so many bars of *walk*."""
+    most = most_bars(walk.code, walk.period, expected_span(walk.span, plan, now))
+    if not family_of(walk.code).pageable:
+        most = min(most, PAGE_BARS)
+    if walk.wanted is not None:
+        return min(walk.wanted, most), min(walk.wanted, most)
+    return math.floor(fewest_share(walk.code) * most), most
+
+
+def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime, latency_s: float) -> tuple[int, int]:
+    """Expect at least and at most so many requests for *walks*, from a server that answers as it is documented to."""
+    fewest = most = splittable = 0
+    for walk in walks:
+        fewest_bars, bars = bars_in(walk, plan, now)
+        if not family_of(walk.code).pageable:
+            # A page that is not full is asked for again before it is believed to be all there is.
+            fewest, most = fewest + 1, most + 2
+            continue
+        # The last page has to reach a bar before the span, or a second one to show that there is none.
+        pages = math.ceil((bars + 2) / NEW_BARS)
+        ends_before_history = walk.wanted is not None or expected_span(walk.span, plan, now).start > walk.span.start
+        shows_stamps_first = walk.from_newest and walk.span.end < now - walk.period.nominal
+        fewest += max(1, math.ceil(fewest_bars / PAGE_BARS))
+        most += pages + (2 if ends_before_history else 0) + shows_stamps_first
+        if walk.wanted is None and not walk.period.by_date and pages >= 2 * FEWEST_PAGES:
+            splittable += pages
+    return fewest, most + (most_splits(splittable, walkers(plan, latency_s)) if splittable else 0)
+
+
+def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tuple[float, float]:
+    """Expect them to take at least and at most so long, if nobody else uses the token."""
+    fewest, most = requests
+    if not most:
+        return 0.0, 0.0
+    rates = (plan.kline, plan.combined, plan.minute)
+    fastest_s = max(rate.seconds / rate.requests for rate in rates)
+    slowest_s = max((rate.seconds + plan.margin_s) / rate.requests for rate in rates)
+    # What cannot be shared is waited for one answer after the other.
+    in_turn = min(most, 2 * FEWEST_PAGES)
+    return (fewest - 1) * fastest_s + latency_s, most * slowest_s + in_turn * latency_s

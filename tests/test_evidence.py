@@ -106,6 +106,7 @@ class Caller:
             on_incomplete="raise",
             categorical=False,
             network="auto",
+            max_wait=None,
             asked_at=self.vendor.now,
         )
         harvests: list[Harvest] = []

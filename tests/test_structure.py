@@ -34,6 +34,7 @@ ROWS = (
         "background",
         "kline",
         "holdings",
+        "estimate",
     ),
     ("client",),
     ("api",),

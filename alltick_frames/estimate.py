@@ -1,0 +1,225 @@
+"""What a call is going to cost, said before anything is sent."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from alltick_frames import evidence, kline, workload
+from alltick_frames.backfill import ONLY_NEWEST
+from alltick_frames.codes import family_of
+from alltick_frames.hours import fewest_share, most_bars
+from alltick_frames.plans import FREE_CODES
+from alltick_frames.spans import Missing, Span
+from alltick_frames.wire import PAGE_BARS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from alltick_frames.backfill import Walk
+    from alltick_frames.kline import Question
+    from alltick_frames.periods import Period
+    from alltick_frames.plans import Plan
+    from alltick_frames.store import Archive
+
+__all__ = ["Estimate", "Price", "estimate", "price"]
+
+_DAY_S = 86_400
+_YEAR = timedelta(days=365.25)
+_NAMED_AT_MOST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What is to be sent, at least and at most.
+
+    Attributes
+    ----------
+    seconds
+        While requests are sent; not the wait until tomorrow if *left_today* does not suffice.
+    left_today
+        Requests that the day's allowance still has.
+    """
+
+    requests: tuple[int, int]
+    seconds: tuple[float, float]
+    left_today: int
+    a_day: int
+    plan: str
+
+    @property
+    def suffices(self) -> bool:
+        """Whether today's allowance is enough for all of it."""
+        return self.requests[1] <= self.left_today
+
+    @property
+    def waits_for(self) -> timedelta:
+        """How long it takes at most, with the days on which the call has to be repeated."""
+        days = math.ceil(max(0, self.requests[1] - self.left_today) / self.a_day)
+        return timedelta(seconds=self.seconds[1] + days * _DAY_S)
+
+    def __str__(self) -> str:
+        sent = f"{_range(*self.requests)} requests" if self.requests[1] != 1 else "1 request"
+        return f"{sent} in {_duration(*self.seconds)} on the {self.plan} plan, {self.allowance()}"
+
+    def allowance(self) -> str:
+        """Say whether today's allowance suffices, and what happens if not."""
+        left = f"{self.left_today:,} of {self.a_day:,} requests left today"
+        if self.suffices:
+            return left
+        return (
+            f"{left}: when they are used up the call ends with a BudgetError, everything fetched is kept, and the same "
+            f"call goes on from there as the allowance returns"
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Estimate:
+    """What a call of `get_kline` would send and return; a range where it is not known.
+
+    Attributes
+    ----------
+    requests, seconds
+        At least and at most. The most counts every minute of the product's trading hours; fewer than the least can be
+        enough if its history begins later than asked. Seconds assume that nobody else uses the token.
+    bars
+        Rows of the frame, those held included.
+    held
+        The share of them that is in the archive, from 0 to 1.
+    left_today, allowance, suffices
+        Requests that the plan's day still allows, the same in words, and whether they are enough.
+    missing
+        What can be told to be out of reach, and why.
+    """
+
+    codes: tuple[str, ...]
+    period: Period
+    plan: str
+    requests: tuple[int, int]
+    bars: tuple[int, int]
+    seconds: tuple[float, float]
+    held: float
+    left_today: int
+    allowance: str
+    suffices: bool
+    missing: tuple[Missing, ...]
+
+    def __repr__(self) -> str:
+        width = max(len(name) for name, _ in self._lines())
+        return "\n".join([self._title(), *(f"  {name:<{width}}  {text}" for name, text in self._lines())])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in self._lines()
+        )
+        return f"<table><caption>{html.escape(self._title())}</caption>{rows}</table>"
+
+    def _title(self) -> str:
+        some = ", ".join(self.codes[:_NAMED_AT_MOST])
+        more = f" and {len(self.codes) - _NAMED_AT_MOST} more" if len(self.codes) > _NAMED_AT_MOST else ""
+        return f"{some}{more} {self.period.value} on the {self.plan} plan"
+
+    def _lines(self) -> list[tuple[str, str]]:
+        # Rounded down: all are held only if nothing is to be sent.
+        percent = math.floor(100 * self.held)
+        held = f", {percent} % of them held" if percent else ""
+        lines = [
+            ("requests", _range(*self.requests)),
+            ("bars", _range(*self.bars) + held),
+            ("time", _duration(*self.seconds)),
+            ("allowance", self.allowance),
+        ]
+        named = [("out of reach", str(gap)) for gap in self.missing[:_NAMED_AT_MOST]]
+        if len(self.missing) > _NAMED_AT_MOST:
+            named.append(("out of reach", f"and {len(self.missing) - _NAMED_AT_MOST} spans more"))
+        return lines + named
+
+
+def price(
+    walks: Mapping[str, Sequence[Walk]],
+    plan: Plan,
+    now: datetime,
+    *,
+    left_today: int | None,
+    queue_s: float,
+    latency_s: float,
+) -> Price:
+    """Say what *walks* cost."""
+    every = [walk for some in walks.values() for walk in some]
+    requests = workload.requests_for(every, plan, now, latency_s)
+    fewest_s, most_s = workload.seconds_for(requests, plan, latency_s)
+    seconds = (fewest_s + queue_s, most_s + queue_s) if most_s else (0.0, 0.0)
+    a_day = plan.day.requests
+    return Price(requests, seconds, a_day if left_today is None else left_today, a_day, plan.name)
+
+
+def estimate(
+    question: Question,
+    walks: Mapping[str, Sequence[Walk]],
+    archive: Archive,
+    plan: Plan,
+    now: datetime,
+    of: Price,
+) -> Estimate:
+    """Say what *question* would send and return."""
+    held = sum(kline.held_bars(question, code, archive) for code in question.codes)
+    expected = [workload.bars_in(walk, plan, now) for some in walks.values() for walk in some]
+    fewest, most = (held + sum(bars) for bars in zip(*expected, strict=True)) if expected else (held, held)
+    return Estimate(
+        codes=question.codes,
+        period=question.period,
+        plan=plan.name,
+        requests=of.requests,
+        bars=(fewest, most),
+        seconds=of.seconds,
+        held=held / most if most else 0.0,
+        left_today=of.left_today,
+        suffices=of.suffices,
+        allowance=of.allowance(),
+        missing=tuple(gap for code in question.codes for gap in _unreachable(question, code, archive, plan, now)),
+    )
+
+
+def _unreachable(question: Question, code: str, archive: Archive, plan: Plan, now: datetime) -> Iterator[Missing]:
+    """Name what is known to be out of reach, and what the plan and the vendor's pages say is."""
+    period = question.period
+    if plan.name == "free" and code not in FREE_CODES:
+        detail = f"the Free plan has {' '.join(FREE_CODES)}"
+        yield Missing(code, period, question.asked.span, "refused", detail)
+        return
+    known = archive.known(code, period)
+    gaps = evidence.gaps(known, code, period, question.asked.span, plan, now)
+    yield from (Missing(code, period, gap.span, gap.reason, gap.detail) for gap in gaps if gap.reason != "not_held")
+    if question.asked.from_beginning:
+        return  # all there is was asked for, and a number of bars is counted from the newest
+    for gap in (gap.span for gap in gaps if gap.reason == "not_held"):
+        if family_of(code).pageable:
+            yield from _beyond_plan(code, period, gap, plan, now)
+        elif fewest_share(code) * most_bars(code, period, Span(gap.start, now)) > PAGE_BARS:
+            yield Missing(code, period, gap, "beyond_reach", f"in part: {ONLY_NEWEST}")
+
+
+def _beyond_plan(code: str, period: Period, gap: Span, plan: Plan, now: datetime) -> Iterator[Missing]:
+    if plan.history_years is not None:
+        deepest = now - plan.history_years * _YEAR
+        if workload.expected_span(gap, plan, now).start > gap.start:
+            sold = f"the {plan.name} plan sells about {plan.history_years} years"
+            yield Missing(code, period, Span(gap.start, min(gap.end, deepest)), "beyond_plan", sold)
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _duration(low_s: float, high_s: float) -> str:
+    """Give both in the unit that the longer one asks for."""
+    for unit, length_s in (("hours", 3_600), ("minutes", 60)):
+        if high_s >= 2 * length_s:
+            return f"{low_s / length_s:.1f} to {high_s / length_s:.1f} {unit}"
+    return f"{low_s:.1f} to {high_s:.1f} seconds" if high_s else "no time"
