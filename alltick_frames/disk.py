@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import filelock
 from diskcache import Cache, Disk, Timeout
 from diskcache.core import DBNAME
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BytesDisk", "Index", "file_system_of", "is_archive", "open_index", "reported"]
 
-_SEGMENT_DIRECTORY = "segments"
+_SEGMENT_DIRECTORY, _OPENING = "segments", "opening.lock"
 # diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
 _INLINE, _FILE = 1, 2
 _LOCK_WAIT_S = 60
@@ -181,7 +182,9 @@ def open_index(directory: Path) -> Index:
             (directory / _SEGMENT_DIRECTORY).mkdir(exist_ok=True, mode=0o700)
             _sync_directory(directory)
             _sync_directory(directory.parent)
-        return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
+        # SQLite does not wait for one that is just making the same file.
+        with filelock.FileLock(directory / _OPENING, timeout=_LOCK_WAIT_S):
+            return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
 
 
 def is_archive(directory: Path) -> bool:

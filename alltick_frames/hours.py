@@ -105,8 +105,9 @@ def _most_dates(code: str, period: Period, span: Span) -> int:
     if period is Period.DAY:
         rests = family_of(code) is Family.STOCK or rests_at_weekends(code)
         return _weekdays(span) if rests else math.ceil((span.end - span.start) / _DAY)
-    shortest = _WEEK if period is Period.WEEK else 28 * _DAY
-    return math.ceil((span.end - span.start) / shortest)
+    if period is Period.WEEK:
+        return math.ceil((span.end - span.start) / _WEEK)
+    return 12 * (span.end.year - span.start.year) + span.end.month - span.start.month + 1
 
 
 def _weekdays(span: Span) -> int:
