@@ -279,7 +279,7 @@ class _Crew:
             harvest: workload.pages_left(harvest.walk, self._plan, now, self._density(job))
             for harvest, job in self._active.items()
         }
-        if self._splits >= workload.most_splits(self._answers + sum(left.values()), crew):
+        if self._splits >= workload.most_splits(self._answers + sum(left.values())):
             return None
         for harvest, pages in sorted(left.items(), key=lambda item: -item[1]):
             job = self._active[harvest]

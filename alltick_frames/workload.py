@@ -38,6 +38,8 @@ NEW_BARS = PAGE_BARS - 2
 # A cut may cost a request, and saves time only while there is much to share.
 FEWEST_PAGES = 4
 _SPARE_BARS = 8
+# As many walkers as half a second of latency asks for on the fastest plan.
+_FEW_SPLITS = 10
 _YEAR = timedelta(days=365.25)
 # What the plan sells is given as "about" so many years; codes of plans that sell none are never paged.
 _DEPTH_TOLERANCE, _DEEPEST_YEARS = 1.1, 5
@@ -104,9 +106,9 @@ def _left_to(walk: Walk) -> datetime:
     return min(walk.reached or walk.span.end, walk.span.end)
 
 
-def most_splits(pages: int, crew: int) -> int:
+def most_splits(pages: int) -> int:
     """Say how often a call with so many *pages* may cut walks: each cut can cost a request."""
-    return max(crew, pages // 100)
+    return max(_FEW_SPLITS, pages // 64)
 
 
 def bars_in(walk: Walk, plan: Plan, now: datetime) -> tuple[int, int]:
@@ -119,7 +121,7 @@ def bars_in(walk: Walk, plan: Plan, now: datetime) -> tuple[int, int]:
     return math.floor(fewest_share(walk.code) * most), most
 
 
-def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime, latency_s: float) -> tuple[int, int]:
+def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime) -> tuple[int, int]:
     """Expect at least and at most so many requests for *walks*, from a server that answers as it is documented to."""
     fewest = most = splittable = 0
     for walk in walks:
@@ -136,7 +138,7 @@ def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime, latency_s: fl
         most += pages + (2 if ends_before_history else 0) + shows_stamps_first
         if walk.wanted is None and not walk.period.by_date and pages >= 2 * FEWEST_PAGES:
             splittable += pages
-    return fewest, most + (most_splits(splittable, walkers(plan, latency_s)) if splittable else 0)
+    return fewest, most + (most_splits(splittable) if splittable else 0)
 
 
 def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tuple[float, float]:
@@ -147,6 +149,6 @@ def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tupl
     rates = (plan.kline, plan.combined, plan.minute)
     fastest_s = max(rate.seconds / rate.requests for rate in rates)
     slowest_s = max((rate.seconds + plan.margin_s) / rate.requests for rate in rates)
-    # What cannot be shared is waited for one answer after the other.
-    in_turn = min(most, 2 * FEWEST_PAGES)
+    # What is not shared is waited for one answer after the other: few pages, or the first and the last of many.
+    in_turn = most if most < 2 * FEWEST_PAGES else FEWEST_PAGES
     return (fewest - 1) * fastest_s + latency_s, most * slowest_s + in_turn * latency_s

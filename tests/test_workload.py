@@ -153,15 +153,15 @@ class TestExpectations:
         for code in ("EURUSD", "BTCUSDT"):
             fewest = math.ceil(most_bars(code, MINUTE, YEAR) / 500)
             walks = [walk_for(code, MINUTE, YEAR, open_end=False)]
-            assert fewest <= workload.requests_for(walks, PROFESSIONAL, NOW, 0.2)[1] <= 1.02 * fewest
+            assert fewest <= workload.requests_for(walks, PROFESSIONAL, NOW)[1] <= 1.03 * fewest
 
     def test_a_day_of_hours_is_one_request(self) -> None:
         walks = [walk_for(code, Period("1h"), Span(NOW - 6 * DAY, NOW), open_end=True) for code in ("EURUSD", "GOLD")]
-        assert workload.requests_for(walks, PROFESSIONAL, NOW, 0.2) == (2, 2)
+        assert workload.requests_for(walks, PROFESSIONAL, NOW) == (2, 2)
 
     def test_a_stock_is_one_request_and_one_more_to_believe_that_it_is_young(self) -> None:
         walks = [walk_for("700.HK", MINUTE, YEAR, open_end=False)]
-        assert workload.requests_for(walks, PROFESSIONAL, NOW, 0.2) == (1, 2)
+        assert workload.requests_for(walks, PROFESSIONAL, NOW) == (1, 2)
         assert workload.bars_in(walks[0], PROFESSIONAL, NOW)[1] == 500
 
     def test_nothing_takes_no_time(self) -> None:
