@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["BackgroundLoop"]
 
 T = TypeVar("T")
-# How long an interrupted call may take to stop: it only has to leave its awaits.
+# How long a call that is left when the loop stops may take: it only has to leave its awaits.
 _STOP_WITHIN_S = 1.0
+# Of the second within which an interruption returns control, saving what came may have this much.
+_SAVE_WITHIN_S = 0.8
 
 
 class BackgroundLoop:
@@ -39,20 +41,30 @@ class BackgroundLoop:
     def run(self, call: Callable[[Report], Coroutine[Any, Any, T]], report: Report) -> T:
         """Run `call(post)` and wait for it; what it posts reaches *report* in this thread.
 
-        Whatever interrupts the wait, an exception of *report* or Ctrl-C, cancels the call.
+        Whatever interrupts the wait, an exception of *report* or Ctrl-C, cancels the call, and goes on when that has
+        ended: what it saves on its way out is then there for the next one. One that cannot save ends by itself later.
         """
         events: SimpleQueue[tuple[int, int, float] | None] = SimpleQueue()
+        ended = threading.Event()
 
         def post(done: int, total: int, eta: float) -> None:
             events.put((done, total, eta))
 
-        future = asyncio.run_coroutine_threadsafe(call(post), self._running())
+        async def to_its_end() -> T:
+            try:
+                return await call(post)
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(to_its_end(), self._running())
         future.add_done_callback(lambda _: events.put(None))
         try:
             while (event := events.get()) is not None:
                 report(*event)
         except BaseException:
             future.cancel()
+            # Not on the future, which is done as soon as it is cancelled. A second Ctrl-C leaves from here.
+            ended.wait(_SAVE_WITHIN_S)
             raise
         return future.result()
 

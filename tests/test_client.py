@@ -6,12 +6,10 @@ import asyncio
 import multiprocessing
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -161,35 +159,6 @@ def test_a_forgotten_client_ends_its_background_thread(server: at.sandbox.Sandbo
     del client
     background.join(timeout=2)
     assert not background.is_alive()
-
-
-def test_ctrl_c_returns_within_a_second_and_stops_sending(server: at.sandbox.Sandbox) -> None:
-    server.configure(latency_ms=20)
-    source = """
-        import time, alltick_frames as at
-        try:
-            at.get_kline("BTCUSDT", "1m", "2025-06-01/2026-03-01", progress=lambda *_: print("sent", flush=True))
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-    """
-    settings = {"ALLTICK_TOKEN": server.token, "ALLTICK_BASE_URL": server.url, "ALLTICK_PLAN": "professional"}
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(source)],
-        env={**os.environ, **settings},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as script:
-        assert script.stdout is not None
-        assert script.stdout.readline() == "sent\n"
-        began = time.monotonic()
-        script.send_signal(signal.SIGINT)
-        said = script.stdout.read().split()
-        script.wait(timeout=10)
-        assert time.monotonic() - began < 2
-    assert said[-1] == "interrupted"
-    sent = len(server.requests())
-    time.sleep(0.3)
-    assert len(server.requests()) == sent
 
 
 def test_a_pickle_has_no_token_and_takes_it_from_the_environment(
