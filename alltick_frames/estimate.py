@@ -152,7 +152,7 @@ def price(
 ) -> Price:
     """Say what *walks* cost."""
     every = [walk for some in walks.values() for walk in some]
-    requests = workload.requests_for(every, plan, now)
+    requests = workload.requests_for(every, plan, now, latency_s)
     fewest_s, most_s = workload.seconds_for(requests, plan, latency_s)
     seconds = (fewest_s + queue_s, most_s + queue_s) if most_s else (0.0, 0.0)
     a_day = plan.day.requests

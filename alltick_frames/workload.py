@@ -44,14 +44,17 @@ _YEAR = timedelta(days=365.25)
 # What the plan sells is given as "about" so many years; codes of plans that sell none are never paged.
 _DEPTH_TOLERANCE, _DEEPEST_YEARS = 1.1, 5
 _MOST_WALKERS = 100
+# From an answer to the walk's next reservation.
+_BETWEEN_S = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SPARSEST = 0.02
 
 
 def walkers(plan: Plan, latency_s: float) -> int:
-    """Say how many requests must be under way to use the whole rate: Little's law, and one that is about to leave."""
+    """Say how many must walk to use the whole rate: Little's law, and one more unless one is always in time."""
     rate = min((plan.kline, plan.combined, plan.minute), key=lambda rate: rate.requests / rate.seconds)
-    return min(math.ceil(rate.requests / rate.seconds * latency_s) + 1, _MOST_WALKERS)
+    needed = math.ceil(rate.requests / rate.seconds * (latency_s + _BETWEEN_S))
+    return 1 if needed == 1 else min(needed + 1, _MOST_WALKERS)
 
 
 def expected_span(span: Span, plan: Plan, now: datetime) -> Span:
@@ -121,7 +124,7 @@ def bars_in(walk: Walk, plan: Plan, now: datetime) -> tuple[int, int]:
     return math.floor(fewest_share(walk.code) * most), most
 
 
-def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime) -> tuple[int, int]:
+def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime, latency_s: float) -> tuple[int, int]:
     """Expect at least and at most so many requests for *walks*, from a server that answers as it is documented to."""
     fewest = most = splittable = 0
     for walk in walks:
@@ -138,7 +141,7 @@ def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime) -> tuple[int,
         most += pages + (2 if ends_before_history else 0) + shows_stamps_first
         if walk.wanted is None and not walk.period.by_date and pages >= 2 * FEWEST_PAGES:
             splittable += pages
-    return fewest, most + (most_splits(splittable) if splittable else 0)
+    return fewest, most + (most_splits(splittable) if splittable and walkers(plan, latency_s) > 1 else 0)
 
 
 def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -70,15 +70,16 @@ def test_open_time_can_be_counted_back(code: str, instant: datetime) -> None:
 
 
 def test_as_many_walk_as_the_rate_needs() -> None:
-    assert workload.walkers(PROFESSIONAL, 0.2) == 5
-    assert workload.walkers(PROFESSIONAL, 0.01) == 2
-    assert workload.walkers(plan_named("free"), 0.2) == 2
+    assert workload.walkers(PROFESSIONAL, 0.2) == 6
+    # One answer comes before the next slot does.
+    assert workload.walkers(PROFESSIONAL, 0.02) == 1
+    assert workload.walkers(plan_named("free"), 5) == 1
     # The tightest window decides, and no server wants a thousand connections.
-    assert workload.walkers(plan_named("professional", {"minute": (60, 60)}), 0.5) == 2
+    assert workload.walkers(plan_named("professional", {"minute": (60, 60)}), 1.5) == 3
     assert workload.walkers(PROFESSIONAL, 60) == 100
 
 
-def walk(code: str = "BTCUSDT", days: float = 30, **changes: object) -> Walk:
+def walk(code: str = "BTCUSDT", days: float = 30, **changes: Any) -> Walk:
     span = Span(NOW - days * DAY, NOW)
     made = walk_for(code, MINUTE, span, open_end=False)
     fields = {"honours_end": True, "oldest_stamp": NOW, "reached": NOW, **changes}
@@ -119,9 +120,7 @@ class TestSplitting:
         ],
         ids=str,
     )
-    def test_what_does_not_pay_or_is_not_known_to_work_stays_whole(
-        self, changes: dict[str, object], pages: int
-    ) -> None:
+    def test_what_does_not_pay_or_is_not_known_to_work_stays_whole(self, changes: dict[str, Any], pages: int) -> None:
         assert workload.split(walk(**changes), pages / 2, pages, 1.0, floor=None) is None
         assert workload.split(walk(), 40, 87, 1.0, floor=None) is not None
 
@@ -153,15 +152,15 @@ class TestExpectations:
         for code in ("EURUSD", "BTCUSDT"):
             fewest = math.ceil(most_bars(code, MINUTE, YEAR) / 500)
             walks = [walk_for(code, MINUTE, YEAR, open_end=False)]
-            assert fewest <= workload.requests_for(walks, PROFESSIONAL, NOW)[1] <= 1.03 * fewest
+            assert fewest <= workload.requests_for(walks, PROFESSIONAL, NOW, 0.2)[1] <= 1.03 * fewest
 
     def test_a_day_of_hours_is_one_request(self) -> None:
         walks = [walk_for(code, Period("1h"), Span(NOW - 6 * DAY, NOW), open_end=True) for code in ("EURUSD", "GOLD")]
-        assert workload.requests_for(walks, PROFESSIONAL, NOW) == (2, 2)
+        assert workload.requests_for(walks, PROFESSIONAL, NOW, 0.2) == (2, 2)
 
     def test_a_stock_is_one_request_and_one_more_to_believe_that_it_is_young(self) -> None:
         walks = [walk_for("700.HK", MINUTE, YEAR, open_end=False)]
-        assert workload.requests_for(walks, PROFESSIONAL, NOW) == (1, 2)
+        assert workload.requests_for(walks, PROFESSIONAL, NOW, 0.2) == (1, 2)
         assert workload.bars_in(walks[0], PROFESSIONAL, NOW)[1] == 500
 
     def test_nothing_takes_no_time(self) -> None:
