@@ -156,7 +156,7 @@ class TestASecondCall:
         # The day's allowance is the token's, whichever client uses it.
         day = (sent() + 20, 86_400)
         other = connect(limits={"kline": (2_000, 1), "combined": (2_000, 1), "minute": (60_000, 60), "day": day})
-        with pytest.raises(at.BudgetError) as caught:
+        with pytest.warns(at.LongWaitWarning), pytest.raises(at.BudgetError) as caught:
             other.get_kline("EURUSD", "1m", "2026-02-02/2026-02-27")
         done = sent()
         assert 0 < done <= 20

@@ -74,7 +74,7 @@ class TestWhatIsSaid:
             "EURUSD, BTCUSDT 1m on the professional plan",
             "  requests   1,712 to 1,839",
             "  bars       855,604 to 901,440",
-            "  time       1.4 to 1.6 minutes",
+            "  time       85.8 to 95.0 seconds",
             "  allowance  1,728,000 of 1,728,000 requests left today",
         ]
 
