@@ -76,20 +76,22 @@ def get(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write .parquet, .csv or .arrow instead of printing")
     ] = None,
+    max_wait: Annotated[
+        float | None, typer.Option("--max-wait", help="Refuse what may take more seconds, before anything is sent")
+    ] = None,
 ) -> None:
     """Fetch bars and print them or write them to a file."""
     writer = _writer(output)
     from alltick_frames import api  # noqa: PLC0415  # --help should not wait for Polars
 
     incomplete: IncompleteDataError | None = None
-    with warnings.catch_warnings(record=True) as notices:
+    with warnings.catch_warnings():
+        warnings.showwarning = _note
         try:
-            frame = api.get_kline(codes, period, _range(range), frame="polars")
+            frame = api.get_kline(codes, period, _range(range), frame="polars", max_wait=max_wait)
         except IncompleteDataError as error:
             incomplete = error
             frame = error.frame
-    for notice in notices:
-        typer.echo(f"alltick: note: {notice.message}", err=True)
     if output is None or writer is None:
         typer.echo(_as_text(frame))
     else:
@@ -109,6 +111,10 @@ def estimate(
     from alltick_frames import api  # noqa: PLC0415
 
     typer.echo(api.estimate_kline(codes, period, _range(range)))
+
+
+def _note(message: Warning | str, *_where: object, **_more: object) -> None:
+    typer.echo(f"alltick: note: {message}", err=True)
 
 
 def _range(text: str) -> str | int:

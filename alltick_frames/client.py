@@ -648,12 +648,13 @@ def _duration(name: str, value: float | timedelta | None) -> timedelta | None:
     """Accept seconds or a timedelta."""
     if value is None:
         return None
+    duration: object = value
     if isinstance(value, int | float) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError, ValueError):
-            value = timedelta(seconds=value)
-    if not isinstance(value, timedelta) or value < timedelta():
+            duration = timedelta(seconds=value)
+    if not isinstance(duration, timedelta) or duration < timedelta():
         raise ArgumentError(f"{name}={value!r} must be seconds of 0 or more, or a timedelta")
-    return value
+    return duration
 
 
 def _one_of(name: str, value: Any, allowed: Any) -> Any:

@@ -22,6 +22,7 @@ AllTickWarning (UserWarning)
 ├── HistoryStartWarning               a code begins later than the range asked for
 ├── ClockSkewWarning                  this machine's clock and the server's differ
 ├── BudgetWarning                     the budget cannot be shared with other processes
+├── LongWaitWarning                   more than a minute, or more than today's allowance
 └── PlanWarning                       no plan known: the Free plan's limits are assumed
 ```
 
@@ -54,6 +55,7 @@ __all__ = [
     "HistoryStartWarning",
     "IncompleteDataError",
     "IncompleteDataWarning",
+    "LongWaitWarning",
     "PlanLimitError",
     "PlanWarning",
     "RateLimitError",

@@ -40,7 +40,10 @@ def _quiet(done: int, total: int, eta: float) -> None:
 
 
 def _somebody_looks() -> bool:
-    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    # Only the shells of kernels, behind notebooks, have one.
+    return hasattr(shell, "kernel") or (sys.stderr is not None and sys.stderr.isatty())
 
 
 @contextlib.contextmanager

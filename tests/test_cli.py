@@ -41,6 +41,29 @@ def test_get_prints_a_frame(server: at.sandbox.Sandbox) -> None:
     assert "shape: (10, 8)" in done.stdout
 
 
+def test_estimate_sends_nothing(server: at.sandbox.Sandbox) -> None:
+    done = alltick(server, "estimate", "EURUSD", "BTCUSDT", "-p", "1m", "-r", "2025-01-01/2025-12-31")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "EURUSD, BTCUSDT 1m on the professional plan"
+    assert [line.split()[0] for line in lines[1:]] == ["requests", "bars", "time", "allowance"]
+    assert server.counters()["requests"] == 0
+
+
+def test_a_long_wait_is_said_before_it_begins(server: at.sandbox.Sandbox) -> None:
+    command = [COMMAND, "get", "BTCUSDT", "-p", "1m", "-r", "2026-03-01/2026-03-12"]
+    settings = {"ALLTICK_TOKEN": server.token, "ALLTICK_BASE_URL": server.url, "ALLTICK_PLAN": "free"}
+    with subprocess.Popen(command, env={**os.environ, **settings}, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith("alltick: note: BTCUSDT 1m takes ")
+        assert server.counters()["requests"] <= 1
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=5) == 130
+    done = alltick(server, "get", "BTCUSDT", "-p", "1m", "-r", "30d", "--max-wait", "1")
+    assert done.returncode == 4
+    assert "max_wait=1 s does not suffice" in done.stderr
+
+
 @pytest.mark.parametrize(("kind", "read"), [("parquet", pl.read_parquet), ("csv", pl.read_csv), ("arrow", pl.read_ipc)])
 def test_get_writes_a_file(server: at.sandbox.Sandbox, tmp_path: Path, kind: str, read: type) -> None:
     path = tmp_path / f"bars.{kind}"

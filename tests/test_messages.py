@@ -76,6 +76,16 @@ ARGUMENTS: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
         "period='10m' is not a bar period; use one of: 1m 5m 15m 30m 1h 2h 4h 1d 1w 1mo",
     ),
     (
+        ("EURUSD", "1d", "30d"),
+        {"max_wait": "1h"},
+        "max_wait='1h' must be seconds of 0 or more, or a timedelta",
+    ),
+    (
+        ("EURUSD", "1d", "30d"),
+        {"max_wait": -1},
+        "max_wait=-1 must be seconds of 0 or more, or a timedelta",
+    ),
+    (
         ("700.HK", "4h", "30d"),
         {},
         "period='4h' is not offered for 700.HK (stocks); use 1m 5m 15m 30m 1h 1d 1w 1mo, or fetch 1h bars and "
@@ -421,6 +431,7 @@ def test_no_class_of_the_tree_is_left_without_its_words() -> None:
             at.HistoryStartWarning,
             at.ClockSkewWarning,
             at.BudgetWarning,
+            at.LongWaitWarning,  # in test_estimate
             at.PlanWarning,
         ),
     }
