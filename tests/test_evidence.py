@@ -154,8 +154,8 @@ class Caller:
         walk = harvest.walk
         left_to = min(walk.reached or walk.span.end, walk.span.end)
         minutes = int((left_to - max(walk.span.start, EPOCH - DAY)) / MINUTE)
-        if walk.honours_end and walk.stop is None and walk.wanted is None and not walk.doubts and minutes > 1:
-            at = left_to.replace(second=0, microsecond=0) - self.chance.randrange(1, minutes) * MINUTE
+        if walk.honours_end and walk.stop is None and walk.wanted is None and not walk.doubts and minutes > 2:
+            at = left_to.replace(second=0, microsecond=0) - self.chance.randrange(2, minutes) * MINUTE
             if at > walk.span.start:
                 harvest.walk, part = split(walk, at)
                 crew.append(Harvest(part))
