@@ -65,8 +65,7 @@ class Exchange:
         if fault in DROPS or fault in DAMAGE:
             entry["answer"] = fault
         self._state.record(entry)
-        if delay := self._state.faults.delay_s(self._state.latency_ms, self._state.jitter_ms):
-            await asyncio.sleep(delay)
+        await asyncio.sleep(self._state.latency_ms / 1000)
         if fault == "drop":
             await self._hang_up()
             return

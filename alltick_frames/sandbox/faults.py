@@ -59,9 +59,9 @@ class FaultPlan:
         """Replace the probabilities; names that are left out no longer fail by chance."""
         self.probabilities = {_known(name): float(value) for name, value in probabilities.items()}
 
-    def delay_s(self, latency_ms: float, jitter_ms: float) -> float:
-        """Return how long this answer is held back."""
-        return (latency_ms + jitter_ms * self._random.random()) / 1000
+    def jitter_s(self, jitter_ms: float) -> float:
+        """Return how much later than sent this request arrives."""
+        return jitter_ms * self._random.random() / 1000 if jitter_ms else 0.0
 
 
 def _known(name: str) -> str:

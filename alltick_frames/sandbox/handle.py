@@ -220,7 +220,7 @@ def running(
     faults
         Probability of each fault, see `alltick_frames.sandbox.faults.FAULTS`.
     latency_ms, jitter_ms
-        How long every answer is held back: the first, plus up to the second.
+        How long every answer is held back, and up to how long every request is, before the limits count it.
     limits
         False to answer however often asked; ``"count"`` to count violations but answer.
     count_rejected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import json
@@ -40,6 +41,8 @@ def create_app(state: State) -> ASGIApp:
         if scope["type"] == "http" and scope["path"].startswith(CONTROL_PREFIX):
             await control(scope, receive, send)
         elif scope["type"] == "http":
+            # Before the limits count it: that is how a network brings two honest requests too close together.
+            await asyncio.sleep(state.faults.jitter_s(state.jitter_ms))
             await Exchange(state, Request(scope, receive), receive, send).run()
 
     return app

@@ -79,7 +79,7 @@ def ask(shared: Asker) -> Iterator[Asker]:
     yield shared
     shared.sandbox.reset()
     shared.sandbox.configure(
-        plan="professional", limits=False, count_rejected=False, readings=DEFAULTS, faults={}, latency_ms=0
+        plan="professional", limits=False, count_rejected=False, readings=DEFAULTS, faults={}, latency_ms=0, jitter_ms=0
     )
     shared.sandbox.set_clock("2026-03-18T09:00:30Z", frozen=True)
 

@@ -194,6 +194,16 @@ def test_answers_can_be_held_back(ask: Asker) -> None:
     assert time.monotonic() - began >= 0.08
 
 
+def test_requests_can_arrive_late_by_chance(ask: Asker) -> None:
+    ask.sandbox.configure(jitter_ms=50)
+    late = []
+    for _ in range(12):
+        began = time.time()
+        ask.kline("EURUSD", "1m", num=1)
+        late.append(ask.sandbox.requests()[-1]["received"] - began)
+    assert max(late) >= 0.01
+
+
 def test_unknown_settings_and_values_are_refused_by_name(ask: Asker) -> None:
     with pytest.raises(TypeError, match="'latency' is not one of"):
         ask.sandbox.configure(latency=5)
