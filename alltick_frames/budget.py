@@ -26,6 +26,12 @@ _MINUTE_S = 60
 # Of longer windows the requests of each second are counted and of the day those of each minute, so that the state
 # stays small; a bucket counts until its end has left the window.
 _LONGEST_EXACT_S = 10
+# Two requests that leave a window apart arrive closer if the first is delayed more than the second: by at most what
+# the delays differ. Without the slowest and the fastest tenth of them, so that a few stragglers, such as a stopped
+# process leaves, cost nobody's rate; a quarter more is what even delays differ with those tenths.
+_DELAYS, _STRAGGLERS, _WITH_STRAGGLERS = 50, 10, 1.25
+# Whatever the jitter is, it costs no more of the rate.
+_LARGEST_PAD = 0.1
 _LONGEST_PAUSE_S = 180
 # After "too many requests" every window is longer than the plan's, and half of that is taken back in this time.
 _STRETCH, _LONGEST_STRETCH = 1.1, 2.0
@@ -46,6 +52,8 @@ class State(msgspec.Struct):
         The length of the last pause while the vendor has not answered since, else 0.
     stretch, stretched_at
         How many times longer than the plan's the windows were after the last throttling.
+    delays
+        From their slots to their answers, of the last requests of all who use the token.
     """
 
     slots: list[float] = []
@@ -55,6 +63,7 @@ class State(msgspec.Struct):
     pause_s: float = 0.0
     stretch: float = 1.0
     stretched_at: float = 0.0
+    delays: list[float] = []
 
 
 class Budget:
@@ -72,7 +81,6 @@ class Budget:
         self.plan = plan
         self.state = state or State()
         self._rates = (plan.kline, plan.combined, plan.minute)
-        self._day_s = plan.day.seconds + plan.margin_s
 
     def reserve(self, now: float) -> float:
         """Take the next free slot at or after *now*.
@@ -95,6 +103,10 @@ class Budget:
         _count(state.minutes, int(slot // _MINUTE_S), 1)
         return slot
 
+    def delayed(self, delays: list[float]) -> None:
+        """Note how long after their slots the answers to some requests came; their jitter widens the windows."""
+        self.state.delays = [*self.state.delays, *delays][-_DELAYS:]
+
     def queue_s(self, now: float) -> float:
         """Give the seconds until the next slot."""
         return self._next_slot(now) - now
@@ -106,7 +118,7 @@ class Budget:
     def returns_in(self, now: float) -> float:
         """Give the seconds until more than `left_today` are left; 0 if none is used."""
         used = self.plan.day.requests - self.left_today(now)
-        return _left_by(self.state.minutes, _MINUTE_S, used) + self._day_s - now if used else 0.0
+        return _left_by(self.state.minutes, _MINUTE_S, used) + self._day_s() - now if used else 0.0
 
     def give_back(self, slot: float) -> None:
         """Return a slot that was not used: it counts no more, and if it was the last one another gets it."""
@@ -132,6 +144,16 @@ class Budget:
         """Note that the vendor answered again: the next pause starts short."""
         self.state.pause_s = 0.0
 
+    def _pad_s(self) -> float:
+        """Give what is added to every window."""
+        delays = sorted(self.state.delays)
+        stragglers = len(delays) // _STRAGGLERS
+        jitter_s = _WITH_STRAGGLERS * (delays[-1 - stragglers] - delays[stragglers]) if delays else 0.0
+        return max(self.plan.margin_s, min(jitter_s, _LARGEST_PAD * min(rate.seconds for rate in self._rates)))
+
+    def _day_s(self) -> float:
+        return self.plan.day.seconds + self._pad_s()
+
     def _stretch(self, now: float) -> float:
         state = self.state
         if state.stretch == 1:
@@ -139,7 +161,7 @@ class Budget:
         return 1 + (state.stretch - 1) * math.exp2(-(now - state.stretched_at) / _RELAXED_BY_HALF_S)
 
     def _free_from(self, rate: Rate, stretch: float) -> float:
-        length_s = (rate.seconds + self.plan.margin_s) * stretch
+        length_s = (rate.seconds + self._pad_s()) * stretch
         if rate.seconds > _LONGEST_EXACT_S:
             return _left_by(self.state.seconds, 1, rate.requests) + length_s
         slots = self.state.slots
@@ -155,23 +177,23 @@ class Budget:
 
     def _left_at(self, slot: float) -> int:
         """Give how many more requests the day that ends with *slot* may hold."""
-        used = sum(self.state.minutes.values())
+        used, day_s = sum(self.state.minutes.values()), self._day_s()
         for minute, count in self.state.minutes.items():
-            if (minute + 1) * _MINUTE_S + self._day_s > slot:
+            if (minute + 1) * _MINUTE_S + day_s > slot:
                 break
             used -= count
         return max(0, self.plan.day.requests - used)
 
     def _forget(self, now: float) -> None:
         """Drop what no window that is still to come can hold."""
-        state, margin_s = self.state, self.plan.margin_s
+        state, pad_s = self.state, self._pad_s()
         longest_s = max(rate.seconds for rate in self._rates)
         exact_s = max((rate.seconds for rate in self._rates if rate.seconds <= _LONGEST_EXACT_S), default=0)
         # The last slot stays whatever its age: the pace is kept to it.
-        oldest = now - (exact_s + margin_s) * _LONGEST_STRETCH
+        oldest = now - (exact_s + pad_s) * _LONGEST_STRETCH
         state.slots = [slot for slot in state.slots[:-1] if slot >= oldest] + state.slots[-1:]
-        _drop_before(state.seconds, now - (longest_s + margin_s) * _LONGEST_STRETCH, 1)
-        _drop_before(state.minutes, now - self._day_s, _MINUTE_S)
+        _drop_before(state.seconds, now - (longest_s + pad_s) * _LONGEST_STRETCH, 1)
+        _drop_before(state.minutes, now - self._day_s(), _MINUTE_S)
 
 
 def _count(buckets: dict[int, int], bucket: int, change: int) -> None:

@@ -37,7 +37,8 @@ _FILE = "ledger-1.sqlite3"  # the number is that of what a row holds
 _CLOCKS = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC_RAW"}
 _IN_MEMORY = ":memory:"
 # A waiter that wakes later than the plan's margin, within these bounds, gives its slot up: sent now, its request would
-# crowd the slots that follow. Even an idle machine wakes a few milliseconds late.
+# crowd the slots that follow. Even an idle machine wakes a few milliseconds late. What measured jitter adds to the
+# windows excuses nobody: the network uses it up.
 _LATE_S, _TOO_LATE_S = 0.02, 0.05
 # The lock is held for a fraction of a millisecond, unless its holder was stopped just then.
 _POLL_S = 0.002
@@ -91,6 +92,7 @@ class Ledger:
         self._key = key
         self._shift = 0.0
         self._troubled = False
+        self._delays: list[float] = []
         self._warning: BudgetWarning | None = None
         self._connection: sqlite3.Connection | None = None
         self._close: weakref.finalize[Any, Any] | None = None
@@ -127,7 +129,7 @@ class Ledger:
         began = time.monotonic()
         while True:
             with contextlib.suppress(_LockedError):
-                return self._run(self._change, Budget.reserve)
+                return self._run(self._change, self._reserve)
             if time.monotonic() - began > _LOCKED_AT_MOST_S:
                 raise BudgetError(
                     f"the budget in {self._directory} has been locked for {_LOCKED_AT_MOST_S} s; is a process that "
@@ -143,14 +145,17 @@ class Ledger:
             self.give_back(slot)
             raise
 
-    async def wait_for(self, slot: float) -> None:
-        """Sleep until *slot*, and take another one as often as it has passed unused or a pause was declared."""
+    async def wait_for(self, slot: float) -> float:
+        """Sleep until *slot*, and take another one as often as it has passed unused or a pause was declared.
+
+        Returns the slot that has come.
+        """
         while True:
             await self.wait_until_near(slot, 0.0)
             paused = self._now_or_never(self._pauses, slot)
             # Last, so that nothing comes between this and the sending.
             if self._now() - slot <= min(max(self._plan.margin_s, _LATE_S), _TOO_LATE_S) and not paused:
-                return
+                return slot
             self.give_back(slot)
             slot = await self.reserve()
 
@@ -173,6 +178,10 @@ class Ledger:
     def throttled(self) -> None:
         """Note that the vendor said requests come too fast: everyone pauses."""
         self._now_or_never(self._change, Budget.throttled)
+
+    def arrived(self, slot: float) -> None:
+        """Note that the answer to the request of *slot* begins to come; it is handed on with the next reservation."""
+        self._delays.append(self._now() - slot)
 
     def answered(self) -> None:
         """Note an answer; that is news only after the vendor has complained."""
@@ -244,6 +253,11 @@ class Ledger:
         self._shift = kept.shift
         self._troubled = kept.state.pause_s > 0
         return result
+
+    def _reserve(self, budget: Budget, now: float) -> float:
+        delays, self._delays = self._delays, []
+        budget.delayed(delays)
+        return budget.reserve(now)
 
     def _ask(self, connection: sqlite3.Connection, question: Callable[[Budget, float], T]) -> T:
         kept = self._read_kept(connection)

@@ -61,7 +61,8 @@ class Plan:
     history_years
         Depth of quote-family history that the plan sells; None where the price list only says "about 500 bars".
     margin_s
-        Added to every window, so that network jitter does not make two honest requests arrive too close.
+        The least that is added to every window, so that network jitter does not make two honest requests arrive too
+        close; measured jitter adds up to a tenth of the shortest window.
     pause_s
         The first pause after the vendor answers that requests come too fast; it doubles while that goes on.
     """

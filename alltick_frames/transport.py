@@ -44,7 +44,7 @@ _BODY_WITHIN_S = 60
 _LEAD_S = 0.2
 # Of so many answers the latency is known, until there are so few it is guessed.
 _REMEMBERED, _TELLING, LATENCY_GUESS_S = 20, 5, 0.2
-_SENDING = "http11.send_request_headers.started"
+_SENDING, _ANSWERED = "http11.send_request_headers.started", "http11.receive_response_headers.complete"
 
 
 class Transport:
@@ -118,10 +118,12 @@ class Transport:
         asked_at, sent_s = self._clock(), time.monotonic()
 
         async def on_event(event: str, _info: dict[str, Any]) -> None:
-            nonlocal asked_at, sent_s
+            nonlocal asked_at, sent_s, slot
             if event == _SENDING:
-                await self.ledger.wait_for(slot)
+                slot = await self.ledger.wait_for(slot)
                 asked_at, sent_s = self._clock(), time.monotonic()
+            elif event == _ANSWERED:
+                self.ledger.arrived(slot)
 
         response = await self._http.handle_async_request(
             httpx.Request(

@@ -42,7 +42,8 @@ def measure() -> Iterator[Result]:
     """Measure at several jitters, then with a pause and with a death."""
     for jitter_ms in JITTERS_MS:
         with asking(jitter_ms) as (server, _):
-            yield from used(server, f"4 processes, jitter {jitter_ms} ms")
+            # Jitter may cost a tenth of the rate, so that it costs no refusals.
+            yield from used(server, f"4 processes, jitter {jitter_ms} ms", goal=0.97 if jitter_ms <= 10 else 0.9)
     with asking(2) as (server, processes):
         for process in processes:
             process.send_signal(signal.SIGSTOP)
@@ -85,7 +86,9 @@ def asking(jitter_ms: float) -> Iterator[tuple[at.sandbox.Sandbox, Processes]]:
         yield server, processes
 
 
-def used(server: at.sandbox.Sandbox, how: str, of: Sequence[Sequence[str]] = CODES) -> Iterator[Result]:
+def used(
+    server: at.sandbox.Sandbox, how: str, of: Sequence[Sequence[str]] = CODES, goal: float = 0.97
+) -> Iterator[Result]:
     """Let the processes run and count what they send."""
     before, began = server.counters()["codes"], time.monotonic()
     time.sleep(FOR_S)
@@ -94,6 +97,9 @@ def used(server: at.sandbox.Sandbox, how: str, of: Sequence[Sequence[str]] = COD
     permitted = seconds * RATE.requests / RATE.seconds
     too_fast = sum(after["violations"].values())
     yield Result(
-        f"rate ÷ permitted: {how}", sum(each) / permitted, "≥ 0.97", f"{sum(each)} requests, {too_fast} sent too fast"
+        f"rate ÷ permitted: {how}",
+        sum(each) / permitted,
+        f"≥ {goal}",
+        f"{sum(each)} requests, {too_fast} sent too fast",
     )
     yield Result(f"smallest share × processes: {how}", len(each) * min(each) / sum(each), "≥ 0.8", f"{each} requests")

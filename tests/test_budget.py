@@ -26,13 +26,18 @@ def slots_of(budget: Budget, waits: list[float]) -> list[float]:
     return slots
 
 
-@given(plan=st.sampled_from(sorted(PLANS)), waits=WAITS, jitter_ms=st.integers(0, 24))
+@given(plan=st.sampled_from(sorted(PLANS)), waits=WAITS, jitter=st.floats(0, 0.1), measured=st.booleans())
 def test_no_window_wherever_it_begins_holds_more_than_the_plan_allows(
-    plan: str, waits: list[float], jitter_ms: int
+    *, plan: str, waits: list[float], jitter: float, measured: bool
 ) -> None:
-    slots = slots_of(Budget(PLANS[plan]), waits)
-    # The network delays each request a little; the margin of every window is there for that.
-    arrivals = sorted(slot + jitter_ms / 1e3 * (number % 2) for number, slot in enumerate(slots))
+    budget, jitter_s = Budget(PLANS[plan]), jitter * PLANS[plan].kline.seconds
+    if measured:
+        budget.delayed([0.0, jitter_s] * 25)
+    else:
+        jitter_s = min(jitter_s, PLANS[plan].margin_s)
+    slots = slots_of(budget, waits)
+    # The network delays each request a little; what every window is longer than the plan's is there for that.
+    arrivals = sorted(slot + jitter_s * (number % 2) for number, slot in enumerate(slots))
     for rate in (PLANS[plan].kline, PLANS[plan].combined, PLANS[plan].minute):
         for first, arrival in enumerate(arrivals):
             inside = bisect_left(arrivals, arrival + rate.seconds - 1e-6) - first
@@ -93,7 +98,8 @@ def test_the_last_slot_can_be_given_back() -> None:
 
 
 RATES = st.builds(Rate, st.integers(1, 12), st.sampled_from([0.5, 1.0, 10.0, 60.0]))
-STEPS = st.tuples(st.floats(0, 5) | st.just(0.0), st.sampled_from(["send", "give back", "wake late", "throttled"]))
+WHAT = ["send", "give back", "wake late", "throttled", "jitter", "calm"]
+STEPS = st.tuples(st.floats(0, 5) | st.just(0.0), st.sampled_from(WHAT))
 
 
 @given(kline=RATES, combined=RATES, minute=RATES, steps=st.lists(STEPS, min_size=1, max_size=120))
@@ -119,6 +125,8 @@ def test_whatever_happens_no_window_in_either_reading_holds_too_many(
                 sent.append(slot)
             if step == "throttled":
                 budget.throttled(now)
+            if step in ("jitter", "calm"):
+                budget.delayed([0.0, 9.0 * (step == "jitter")] * 25)
     for rate in (kline, combined, minute, plan.day):
         for first, slot in enumerate(sent):
             assert bisect_left(sent, slot + rate.seconds) - first <= rate.requests, (rate, slot)
@@ -129,7 +137,28 @@ def test_the_state_of_a_busy_token_stays_small() -> None:
     budget, now = Budget(PLANS["professional"]), 0.0
     while now < 300:
         now = budget.reserve(now)
-    assert len(msgspec.msgpack.encode(budget.state)) < 1_200
+        budget.delayed([now])
+    assert len(msgspec.msgpack.encode(budget.state)) < 1_500
+
+
+@pytest.mark.parametrize(
+    ("delays", "window_s"),
+    [
+        ([], 1.025),
+        ([0.05, 0.06] * 25, 1.025),
+        ([0.05, 0.09] * 25, 1.05),
+        ([0.05, 7.05] * 25, 1.1),
+        ([0.05] * 45 + [60.0] * 5, 1.025),
+        ([0.05] * 44 + [60.0] * 6, 1.1),
+        ([0.05, 7.05] * 25 + [0.05] * 46, 1.025),
+    ],
+    ids=["unknown", "calm", "jitter", "much jitter", "stragglers", "many stragglers", "calm again"],
+)
+def test_windows_are_longer_by_the_jitter_of_the_last_answers(delays: list[float], window_s: float) -> None:
+    budget = Budget(PLANS["basic"])
+    for delay in delays:
+        budget.delayed([delay])
+    assert slots_of(budget, [0.0] * 3) == pytest.approx([0, window_s, 2 * window_s])
 
 
 def test_after_throttling_requests_are_slower_and_only_slowly_as_fast_again() -> None:
