@@ -377,9 +377,7 @@ class Archive:
                 index.set(entry_key(progress.last), encode_entry(logged))
                 index.set(_PROGRESS_KEY, msgspec.msgpack.encode(progress))
             for plan, record in after:
-                folded = progress.last if plan.deltas else plan.view.upto
-                row = msgspec.msgpack.encode(msgspec.structs.replace(record, folded=folded))
-                index.set(plan.view.group.index_key, row)
+                index.set(plan.view.group.index_key, msgspec.msgpack.encode(record))
         for plan, record in prepared:
             if record and plan in overtaken:
                 listed = {segment.key for segment in plan.view.record.segments}

@@ -59,6 +59,23 @@ def log_of(archive: Archive) -> list[str]:
     return open_index(archive.directory).keys_of("log:")
 
 
+def fold(archive: Archive) -> None:
+    """Empty the log, as a write does when it has become large."""
+    archive._fold()  # noqa: SLF001
+
+
+def before_commit(archive: Archive, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Run *act* as others might, once, when the archive has decided what to write."""
+    commit: Callable[[Any], Any] = archive._commit  # noqa: SLF001
+
+    def late(plans: Any) -> Any:
+        monkeypatch.setattr(archive, "_commit", commit)
+        act()
+        return commit(plans)
+
+    monkeypatch.setattr(archive, "_commit", late)
+
+
 def in_process(source: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", source, *map(str, arguments)],
@@ -226,10 +243,13 @@ class TestTwoAnswersForOneBar:
         archive.write(CODE, M1, batch({self.STAMP: (9.0, None)}, asked_at))
         assert rows_of(archive.read(CODE, M1, *EVER)) == rows
 
+    @pytest.mark.parametrize("folded", [False, True])
     def test_a_confirmed_bar_is_not_overwritten_by_what_was_asked_in_between(
-        self, archive: Archive, rows: dict[int, Any]
+        self, archive: Archive, rows: dict[int, Any], *, folded: bool
     ) -> None:
         archive.write(CODE, M1, batch({self.STAMP: rows[self.STAMP]}, 30))
+        if folded:
+            fold(archive)
         archive.write(CODE, M1, batch({self.STAMP: (9.0, None)}, 20))
         assert rows_of(archive.read(CODE, M1, *EVER)) == rows
 
@@ -237,6 +257,60 @@ class TestTwoAnswersForOneBar:
         before = (segment_files(archive), record_of(archive), log_of(archive))
         archive.write(CODE, M1, batch(rows, 10))
         assert (segment_files(archive), record_of(archive), log_of(archive)) == before
+
+
+class TestTwoWriters:
+    STAMP = START + 3 * MINUTE
+
+    @pytest.fixture(params=[4096, 0], ids=["logged", "recorded"], autouse=True)
+    def ours(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store, "LOGGED_BYTES", request.param)
+
+    @pytest.mark.parametrize("theirs", ["logged", "folded", "recorded"])
+    @pytest.mark.parametrize(("asked_at", "winner"), [(5, 2.0), (9, 1.0)])
+    def test_what_came_before_the_commit_is_looked_at_again(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch, theirs: str, asked_at: int, winner: float
+    ) -> None:
+        other = again(archive)
+
+        def intrude() -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "LOGGED_BYTES", 0 if theirs == "recorded" else 4096)
+                other.write(CODE, M1, batch({self.STAMP: (2.0, None)}, 7))
+            if theirs == "folded":
+                fold(other)
+
+        before_commit(archive, monkeypatch, intrude)
+        archive.write(CODE, M1, batch({self.STAMP: (1.0, None)}, asked_at))
+        for opened in (archive, other, again(archive)):
+            assert rows_of(opened.read(CODE, M1, *EVER)) == {self.STAMP: (winner, None)}
+            assert len(opened.restatements(CODE, M1)) == (winner == 1.0)
+        record = record_of(archive)
+        assert len(segment_files(archive)) == (len(record.segments) if record else 0)
+
+    def test_what_is_logged_during_a_fold_stays(self, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = again(archive)
+        archive.write(CODE, M1, batch(minutes(0, 3)))
+        monkeypatch.setattr(store, "LOGGED_BYTES", 4096)
+        archive.write(CODE, M1, batch(minutes(3, 5)))
+        before_commit(archive, monkeypatch, lambda: other.write(CODE, M1, batch(minutes(5, 9))))
+        fold(archive)
+        for opened in (archive, other, again(archive)):
+            assert rows_of(opened.read(CODE, M1, *EVER)) == minutes(0, 9)
+        assert len(log_of(archive)) == 1
+
+    def test_two_that_fold_at_once_fold_once(self, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = again(archive)
+        monkeypatch.setattr(store, "LOGGED_BYTES", 4096)
+        monkeypatch.setattr(records, "TAIL_ROWS", 600)
+        for first in range(0, 600, 50):
+            archive.write(CODE, M1, batch(minutes(first, first + 50)))
+        monkeypatch.setattr(records, "TAIL_ROWS", 512)
+        before_commit(archive, monkeypatch, lambda: fold(other))
+        fold(archive)
+        assert log_of(archive) == []
+        assert len(segment_files(archive)) == 2
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 600)
 
 
 class TestSupersededSegments:
