@@ -299,6 +299,24 @@ class TestTwoWriters:
             assert rows_of(opened.read(CODE, M1, *EVER)) == minutes(0, 9)
         assert len(log_of(archive)) == 1
 
+    def test_a_fold_that_another_overtook_with_less_leaves_the_log(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store, "LOGGED_BYTES", 4096)
+        other = again(archive)
+        commit: Callable[[Any], Any] = other._commit  # noqa: SLF001
+
+        def late(plans: Any) -> Any:
+            archive.write(CODE, M1, batch(minutes(3, 5)))
+            before_commit(archive, monkeypatch, lambda: commit(plans))
+            fold(archive)
+            return commit(plans)
+
+        archive.write(CODE, M1, batch(minutes(0, 3)))
+        monkeypatch.setattr(other, "_commit", late)
+        fold(other)
+        assert rows_of(again(archive).read(CODE, M1, *EVER)) == minutes(0, 5)
+
     def test_two_that_fold_at_once_fold_once(self, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
         other = again(archive)
         monkeypatch.setattr(store, "LOGGED_BYTES", 4096)
@@ -566,6 +584,22 @@ class TestTheLog:
         (entry,) = log_of(archive)
         assert len(open_index(archive.directory).inline(entry) or b"") < 50
 
+    def test_its_bars_are_among_those_of_the_segments(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(100, 700), 1))
+        archive.write(CODE, M1, batch(minutes(800, 1400), 2))
+        rows = minutes(100, 700) | minutes(800, 1400)
+        for number, page in enumerate((minutes(0, 9), minutes(740, 750), minutes(110, 112, 2.0), minutes(1395, 1420))):
+            archive.write(CODE, M1, batch(page, number + 3))
+            rows |= page
+            for first, stop in ((-100, 2000), (0, 5), (5, 111), (710, 745), (1400, 1401)):
+                expected = {START + minute * MINUTE for minute in range(first, stop)} & rows.keys()
+                for opened in (archive, again(archive)):
+                    held = opened.read(CODE, M1, START + first * MINUTE, START + stop * MINUTE)
+                    assert rows_of(held) == {stamp: rows[stamp] for stamp in expected}
+        assert len(log_of(archive)) == 6
+        fold(archive)
+        assert rows_of(again(archive).read(CODE, M1, *EVER)) == rows
+
     def test_a_group_is_folded_when_its_tail_is_full(self, archive: Archive) -> None:
         for first in range(0, TAIL_ROWS + 1, 27):
             assert segment_files(archive) == []
@@ -597,21 +631,25 @@ class TestTheLog:
     def test_a_damaged_group_keeps_its_bars_there_and_others_out_of_it(
         self, archive: Archive, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(store, "LOG_BYTES", 0)
         archive.write(CODE, M1, batch(minutes(0, 1000)))
+        archive.write(CODE, M1, batch(minutes(500, 501, 2.0), 2))
         path = segment_files(archive)[1]
         value = path.read_bytes()
         os.truncate(path, 100)
+        monkeypatch.setattr(store, "LOG_BYTES", 0)
         archive = again(archive)
-        # A bar that is compared with none, then one whose neighbours are damaged.
-        archive.write(CODE, M1, batch(minutes(1000, 1001), 2))
-        monkeypatch.setattr(records, "TAIL_ROWS", 0)
+        # Folding needs the damaged segment, comparing with it as well.
+        for minute in range(3):
+            archive.write("GBPUSD", M1, batch(minutes(minute, minute + 1)))
         with pytest.raises(StoreError, match=f"{CODE} 1m cannot be read"):
-            archive.write_many([(CODE, M1, batch(minutes(999, 1002), 3)), ("GBPUSD", M1, batch(minutes(0, 1)))])
-        assert rows_of(archive.read("GBPUSD", M1, *EVER)) == minutes(0, 1)
+            archive.write_many([(CODE, M1, batch(minutes(999, 1002), 3)), ("GBPUSD", M1, batch(minutes(3, 4)))])
+        assert rows_of(archive.read("GBPUSD", M1, *EVER)) == minutes(0, 4)
         path.write_bytes(value)
+        archive = again(archive)
         archive.write(CODE, M1, batch(minutes(999, 1002), 3))
-        assert rows_of(again(archive).read(CODE, M1, *EVER)) == minutes(0, 1002)
+        assert log_of(archive) == []
+        restated = minutes(0, 1002) | minutes(500, 501, 2.0)
+        assert rows_of(again(archive).read(CODE, M1, *EVER)) == restated
 
     @pytest.mark.parametrize(
         ("spoil", "why"),
