@@ -1,7 +1,7 @@
-"""What the index says of one group, and what a batch changes in it. No I/O but through the *load* handed in.
+"""What the index says of one group, and how bars get into it. No I/O but through the *load* handed in.
 
-A *group* is the bars of one code and period. Its record is the only truth: a segment that no record lists does
-not exist.
+A *group* is the bars of one code and period. Its record is the only truth about files: a segment that no record lists
+does not exist.
 """
 
 from __future__ import annotations

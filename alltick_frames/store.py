@@ -1,7 +1,8 @@
 """The archive, where what was fetched becomes durable: bars and the proof that they are all.
 
-diskcache keeps it. One small index row per group is the only truth (`records`); bars are in immutable files that
-are written before the row lists them and deleted a minute after none does.
+diskcache keeps it. A group is what its index row says (`records`) and what the log's entries after it add (`log`); bars
+are in immutable files that are written before the row lists them and deleted a minute after none does. What is small
+goes to the log, one entry for all groups of a write; a large log, or what is large, goes to the rows and files.
 """
 
 from __future__ import annotations
