@@ -165,13 +165,11 @@ class _Crew:
         # Whose request has been sent and is not answered, or is about to be.
         self._under_way: set[Harvest] = set()
         self._done: deque[float] = deque(maxlen=_PACE_OVER)
-        self._answers = self._splits = 0
+        self._answers = self._splits = self._most_active = 0
         self._news = anyio.Event()
         self._saver = _Saver(harvests, archive, plan)
         self._failures: list[Exception] = []
-        rate = plan.kline
-        self._interval_s = rate.seconds / rate.requests
-        self._patience_s = max(_PATIENCE_S, _PATIENCE_REQUESTS * self._interval_s)
+        self._patience_s = max(_PATIENCE_S, _PATIENCE_REQUESTS * workload.interval_s(plan))
 
     async def work(self) -> None:
         """Fetch everything, or raise what prevents it."""
@@ -186,6 +184,10 @@ class _Crew:
 
                 def start(job: _Job, harvest: Harvest) -> None:
                     self._active[harvest] = job
+                    if len(self._active) > self._most_active:
+                        # From here on answers come faster.
+                        self._most_active = len(self._active)
+                        self._done.clear()
                     walkers.start_soon(until_failure, lambda: self._fill(job, harvest))
 
                 # Inside, so that it is not raised in a group with what the walkers raise.
@@ -279,12 +281,14 @@ class _Crew:
             harvest: workload.pages_left(harvest.walk, self._plan, now, self._density(job))
             for harvest, job in self._active.items()
         }
-        if self._splits >= workload.most_splits(self._answers + sum(left.values())):
+        pages = self._answers + sum(left.values())
+        if self._splits >= workload.most_splits(pages):
             return None
-        for harvest, pages in sorted(left.items(), key=lambda item: -item[1]):
+        keep, fewest = sum(left.values()) / crew, workload.fewest_pages(pages)
+        for harvest, its_pages in sorted(left.items(), key=lambda item: -item[1]):
             job = self._active[harvest]
-            keep = sum(left.values()) / crew
-            cut = workload.split(harvest.walk, keep, pages, self._density(job), floor=job.floor)
+            share = self._density(job)
+            cut = workload.split(harvest.walk, keep, its_pages, share, fewest=fewest, floor=job.floor)
             if cut is not None:
                 self._splits += 1
                 harvest.walk, part = cut
@@ -383,9 +387,7 @@ class _Crew:
         to_go = sum(workload.pages_left(one.walk, self._plan, now, shares[job]) for one, job in self._active.items())
         to_go += sum(workload.pages_left(one.walk, self._plan, now, self._density(job)) for job, one in self._ready)
         to_go += sum(self._expected(job, now) for job in self._waiting)
-        pace_s = self._interval_s
-        if len(self._done) > 1:
-            pace_s = max(pace_s, (self._done[-1] - self._done[0]) / (len(self._done) - 1))
+        pace_s = workload.pace_s(to_go, self._done, self._plan, self._transport.latency_s)
         self._report(self._answers, self._answers + to_go, to_go * pace_s)
         self._news.set()
 

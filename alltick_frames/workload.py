@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from alltick_frames.backfill import Walk
-    from alltick_frames.plans import Plan
+    from alltick_frames.plans import Plan, Rate
 
 __all__ = [
     "bars_in",
     "density",
     "expected_span",
+    "fewest_pages",
+    "interval_s",
     "most_splits",
+    "pace_s",
     "pages_left",
     "requests_for",
     "seconds_for",
@@ -35,8 +38,8 @@ __all__ = [
 
 # Bars of a page that the one before did not have, if the asked end is included.
 NEW_BARS = PAGE_BARS - 2
-# A cut may cost a request, and saves time only while there is much to share.
-FEWEST_PAGES = 4
+# A cut may cost a request: of a short call that is much, of a long one the last walks should end together.
+_FEWEST_PAGES, _FEWEST_OF_MANY, _MANY_PAGES = 4, 2, 32
 _SPARE_BARS = 8
 # As many walkers as half a second of latency asks for on the fastest plan.
 _FEW_SPLITS = 10
@@ -52,7 +55,7 @@ _SPARSEST = 0.02
 
 def walkers(plan: Plan, latency_s: float) -> int:
     """Say how many must walk to use the whole rate: Little's law, and one more unless one is always in time."""
-    rate = min((plan.kline, plan.combined, plan.minute), key=lambda rate: rate.requests / rate.seconds)
+    rate = min(_rates(plan), key=lambda rate: rate.requests / rate.seconds)
     needed = math.ceil(rate.requests / rate.seconds * (latency_s + _BETWEEN_S))
     return 1 if needed == 1 else min(needed + 1, _MOST_WALKERS)
 
@@ -87,14 +90,21 @@ def pages_left(walk: Walk, plan: Plan, now: datetime, share: float = 1.0) -> int
     return max(1, math.ceil(bars / (PAGE_BARS - 1)))
 
 
-def split(walk: Walk, keep: float, pages: int, share: float, *, floor: datetime | None) -> tuple[Walk, Walk] | None:
-    """Cut *walk*, of which *pages* are left, into about *keep* pages and the rest; None if that does not pay.
+def fewest_pages(pages: int) -> int:
+    """Say how many pages a part must have in a call with so many."""
+    return _FEWEST_PAGES if pages < _MANY_PAGES else _FEWEST_OF_MANY
+
+
+def split(
+    walk: Walk, keep: float, pages: int, share: float, *, fewest: int, floor: datetime | None
+) -> tuple[Walk, Walk] | None:
+    """Cut *walk*, of which *pages* are left, into about *keep* pages and the rest; None if one gets too few.
 
     The first gets whole pages, so that its last one is full. What begins before *floor* is known to have no bars.
     """
-    kept = min(max(round(keep), FEWEST_PAGES), pages - FEWEST_PAGES)
+    kept = min(max(round(keep), fewest), pages - fewest)
     can_be = walk.honours_end and walk.wanted is None and not walk.period.by_date and not walk.doubts
-    if not can_be or walk.stop is not None or kept < FEWEST_PAGES:
+    if not can_be or walk.stop is not None or kept < fewest:
         return None
     hours = hours_of(walk.code)
     slots = (kept * NEW_BARS - _SPARE_BARS) / share
@@ -126,7 +136,8 @@ def bars_in(walk: Walk, plan: Plan, now: datetime) -> tuple[int, int]:
 
 def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime, latency_s: float) -> tuple[int, int]:
     """Expect at least and at most so many requests for *walks*, from a server that answers as it is documented to."""
-    fewest = most = splittable = 0
+    fewest = most = 0
+    long: list[int] = []
     for walk in walks:
         fewest_bars, bars = bars_in(walk, plan, now)
         if not family_of(walk.code).pageable:
@@ -139,9 +150,10 @@ def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime, latency_s: fl
         shows_stamps_first = walk.from_newest and walk.span.end < now - walk.period.nominal
         fewest += max(1, math.ceil(fewest_bars / PAGE_BARS))
         most += pages + (2 if ends_before_history else 0) + shows_stamps_first
-        if walk.wanted is None and not walk.period.by_date and pages >= 2 * FEWEST_PAGES:
-            splittable += pages
-    return fewest, most + (most_splits(splittable) if splittable and walkers(plan, latency_s) > 1 else 0)
+        if walk.wanted is None and not walk.period.by_date:
+            long.append(pages)
+    cut = any(pages >= 2 * fewest_pages(most) for pages in long) and walkers(plan, latency_s) > 1
+    return fewest, most + (most_splits(sum(long)) if cut else 0)
 
 
 def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tuple[float, float]:
@@ -149,9 +161,25 @@ def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tupl
     fewest, most = requests
     if not most:
         return 0.0, 0.0
-    rates = (plan.kline, plan.combined, plan.minute)
-    fastest_s = max(rate.seconds / rate.requests for rate in rates)
-    slowest_s = max((rate.seconds + plan.margin_s) / rate.requests for rate in rates)
+    fastest_s = max(rate.seconds / rate.requests for rate in _rates(plan))
     # What is not shared is waited for one answer after the other: few pages, or the first and the last of many.
-    in_turn = most if most < 2 * FEWEST_PAGES else FEWEST_PAGES
-    return (fewest - 1) * fastest_s + latency_s, most * slowest_s + in_turn * latency_s
+    in_turn = most if most < 2 * _FEWEST_PAGES else _FEWEST_PAGES
+    return (fewest - 1) * fastest_s + latency_s, most * interval_s(plan) + in_turn * latency_s
+
+
+def interval_s(plan: Plan) -> float:
+    """Give the seconds from one request to the next at the plan's full rate."""
+    return max((rate.seconds + plan.margin_s) / rate.requests for rate in _rates(plan))
+
+
+def pace_s(pages: int, done: Sequence[float], plan: Plan, latency_s: float) -> float:
+    """Expect the *pages* that are left to come so many seconds apart, if answers came when *done* says."""
+    if len(done) > 1:
+        # Within a window requests leave faster than they can in the long run.
+        return max(interval_s(plan), (done[-1] - done[0]) / (len(done) - 1))
+    crew = min(walkers(plan, latency_s), 1 + pages // (2 * fewest_pages(pages)))
+    return max(interval_s(plan), latency_s / crew)
+
+
+def _rates(plan: Plan) -> tuple[Rate, ...]:
+    return plan.kline, plan.combined, plan.minute

@@ -90,7 +90,7 @@ def walk(code: str = "BTCUSDT", days: float = 30, **changes: Any) -> Walk:
 
 class TestSplitting:
     def test_the_newer_part_gets_whole_pages(self) -> None:
-        cut = workload.split(walk(), 10, 87, 1.0, floor=None)
+        cut = workload.split(walk(), 10, 87, 1.0, fewest=4, floor=None)
         assert cut is not None
         newer, older = cut
         assert 9.9 < (newer.span.end - newer.span.start) / timedelta(minutes=498) <= 10
@@ -99,13 +99,13 @@ class TestSplitting:
         assert not older.started
 
     def test_of_a_sparse_product_a_page_reaches_further(self) -> None:
-        cut = workload.split(walk(), 10, 87, 0.5, floor=None)
+        cut = workload.split(walk(), 10, 87, 0.5, fewest=4, floor=None)
         assert cut is not None
         assert 9.9 < (NOW - cut[0].span.start) / timedelta(minutes=2 * 498) <= 10
 
     def test_over_a_weekend_open_hours_are_counted(self) -> None:
         monday = datetime(2026, 3, 16, 12, tzinfo=UTC)
-        cut = workload.split(walk("EURUSD", 30, reached=monday), 10, 40, 1.0, floor=None)
+        cut = workload.split(walk("EURUSD", 30, reached=monday), 10, 40, 1.0, fewest=4, floor=None)
         assert cut is not None
         assert monday - cut[0].span.start > timedelta(minutes=10 * 498) + 2 * DAY - timedelta(hours=1)
 
@@ -121,12 +121,12 @@ class TestSplitting:
         ids=str,
     )
     def test_what_does_not_pay_or_is_not_known_to_work_stays_whole(self, changes: dict[str, Any], pages: int) -> None:
-        assert workload.split(walk(**changes), pages / 2, pages, 1.0, floor=None) is None
-        assert workload.split(walk(), 40, 87, 1.0, floor=None) is not None
+        assert workload.split(walk(**changes), pages / 2, pages, 1.0, fewest=4, floor=None) is None
+        assert workload.split(walk(), 40, 87, 1.0, fewest=4, floor=None) is not None
 
     def test_nothing_begins_before_a_floor(self) -> None:
-        assert workload.split(walk(), 40, 87, 1.0, floor=NOW - 10 * DAY) is None
-        assert workload.split(walk(), 10, 87, 1.0, floor=NOW - 10 * DAY) is not None
+        assert workload.split(walk(), 40, 87, 1.0, fewest=4, floor=NOW - 10 * DAY) is None
+        assert workload.split(walk(), 10, 87, 1.0, fewest=4, floor=NOW - 10 * DAY) is not None
 
 
 class TestExpectations:
@@ -167,3 +167,23 @@ class TestExpectations:
         assert workload.seconds_for((0, 0), PROFESSIONAL, 0.2) == (0, 0)
         fewest_s, most_s = workload.seconds_for((1_000, 1_010), PROFESSIONAL, 0.2)
         assert 50 < fewest_s < most_s < 1.05 * 52
+
+
+class TestPace:
+    """How far apart the answers that are left will come."""
+
+    def test_before_any_it_is_that_of_the_rate_or_of_the_latency(self) -> None:
+        assert workload.pace_s(700, [], PROFESSIONAL, 0.2) == workload.interval_s(PROFESSIONAL) == 1.025 / 20
+        # Too few to be shared: one after the other.
+        assert workload.pace_s(5, [3.0], PROFESSIONAL, 0.2) == 0.2
+
+    def test_then_it_is_what_was_seen(self) -> None:
+        assert workload.pace_s(700, [1.0, 1.2, 1.4], PROFESSIONAL, 0.2) == pytest.approx(0.2)
+
+    def test_within_a_window_requests_leave_faster_than_in_the_long_run(self) -> None:
+        assert workload.pace_s(700, [1.0, 1.045, 1.09], PROFESSIONAL, 0.2) == workload.interval_s(PROFESSIONAL)
+
+
+def test_the_last_walks_of_a_long_call_are_cut_smaller() -> None:
+    assert [workload.fewest_pages(pages) for pages in (6, 31, 32, 1_000)] == [4, 4, 2, 2]
+    assert [workload.most_splits(pages) for pages in (6, 640, 1_280)] == [10, 10, 20]
