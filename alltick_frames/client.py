@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import numbers
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
@@ -330,8 +331,8 @@ class AsyncClient:
             walks,
             settings.plan,
             utc_now(),
-            left_today=None if ledger is None else ledger.left_today(),
-            queue_s=0.0 if ledger is None else ledger.queue_s() or 0.0,
+            left_today=None if ledger is None else ledger.left_today(settings.plan),
+            queue_s=0.0 if ledger is None else ledger.queue_s(settings.plan) or 0.0,
             latency_s=LATENCY_GUESS_S if self._transport is None else self._transport.latency_s,
         )
 
@@ -339,7 +340,7 @@ class AsyncClient:
         question = self._ask(codes, period, range)
         self._know_plan()
         archive, plan, now = self._archived(), self.settings.plan, utc_now()
-        walks = kline.to_ask(question, archive, plan, now)
+        walks = estimates.permitted(kline.to_ask(question, archive, plan, now), plan)
         return estimates.estimate(question, walks, archive, plan, now, self._price(walks))
 
     def _know_plan(self) -> None:
@@ -644,14 +645,14 @@ def _selected(
     return None if codes is None else check_codes(codes, chosen or Period.DAY), chosen
 
 
-def _duration(name: str, value: float | timedelta | None) -> timedelta | None:
+def _duration(name: str, value: Any) -> timedelta | None:
     """Accept seconds or a timedelta."""
     if value is None:
         return None
     duration: object = value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError, ValueError):
-            duration = timedelta(seconds=value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            duration = timedelta(seconds=min(float(value), timedelta.max.total_seconds()))
     if not isinstance(duration, timedelta) or duration < timedelta():
         raise ArgumentError(f"{name}={value!r} must be seconds of 0 or more, or a timedelta")
     return duration

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alltick_frames.plans import Plan
     from alltick_frames.store import Archive
 
-__all__ = ["Estimate", "Price", "estimate", "price"]
+__all__ = ["Estimate", "Price", "estimate", "permitted", "price"]
 
 _DAY_S = 86_400
 _YEAR = timedelta(days=365.25)
@@ -139,6 +139,11 @@ class Estimate:
         if len(self.missing) > _NAMED_AT_MOST:
             named.append(("out of reach", f"and {len(self.missing) - _NAMED_AT_MOST} spans more"))
         return lines + named
+
+
+def permitted(walks: Mapping[str, Sequence[Walk]], plan: Plan) -> dict[str, Sequence[Walk]]:
+    """Leave out the codes that *plan* is known not to have."""
+    return {code: some for code, some in walks.items() if plan.name != "free" or code in FREE_CODES}
 
 
 def price(

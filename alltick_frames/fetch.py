@@ -99,7 +99,8 @@ class _Job:
     Attributes
     ----------
     known, quiet_since
-        What the archive had of the code, and since when, while another process has the claim.
+        What the archive had of the code when it was looked at while another has the claim, and since when nothing of
+        what is wanted has come.
     floor
         Before it nothing was found to begin with: no part begins there.
     """
@@ -209,10 +210,12 @@ class _Crew:
                 everyone.start_soon(until_failure, keep_saving)
                 everyone.start_soon(distribute)
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._saver.save(self._failures)
-            for job in self._jobs:
-                job.claim.release()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._saver.save(self._failures)
+            finally:
+                for job in self._jobs:
+                    job.claim.release()
         if self._failures:
             raise self._failures[0]
 
@@ -266,11 +269,13 @@ class _Crew:
             return False
         known = await anyio.to_thread.run_sync(self._archive.known, job.code, job.walks[0].period)
         if known != job.known:
-            job.known, job.quiet_since = known, now
             walks = await anyio.to_thread.run_sync(self._replan, job.code)
             if not walks:
                 return True
-            job.walks, job.expected = walks, None
+            # What the other stores elsewhere is no help.
+            if job.known is None or _length(walks) < _length(job.walks):
+                job.quiet_since = now
+            job.known, job.walks, job.expected = known, walks, None
         job.looked_s = now
         return now - job.quiet_since > self._patience_s
 
@@ -282,12 +287,14 @@ class _Crew:
             for harvest, job in self._active.items()
         }
         pages = self._answers + sum(left.values())
-        if self._splits >= workload.most_splits(pages):
-            return None
-        keep, fewest = sum(left.values()) / crew, workload.fewest_pages(pages)
+        fewest = workload.fewest_pages(pages)
         for harvest, its_pages in sorted(left.items(), key=lambda item: -item[1]):
             job = self._active[harvest]
             share = self._density(job)
+            cuts_left = workload.most_splits(pages, share) - self._splits
+            if cuts_left <= 0:
+                continue
+            keep = sum(left.values()) / min(crew, len(self._active) + cuts_left)
             cut = workload.split(harvest.walk, keep, its_pages, share, fewest=fewest, floor=job.floor)
             if cut is not None:
                 self._splits += 1
@@ -339,7 +346,8 @@ class _Crew:
         newer = next(other for other in job.harvests if backfill.adjoins(other.walk, part))
         job.floor = max(part.span.end, job.floor or part.span.end)
         newer.walk = backfill.given_back(part, newer.walk)
-        if newer not in self._active and newer.walk.stop is None:
+        under_way = newer in self._active or any(newer is other for _, other in self._ready)
+        if not under_way and newer.walk.stop is None:
             job.left += 1
             self._ready.append((job, newer))
         job.harvests.remove(harvest)
@@ -405,6 +413,10 @@ class _Crew:
 
 class _NothingToSend(Exception):  # noqa: N818  # no error
     """Others have stored all that the walk was to fetch, or the call has failed elsewhere."""
+
+
+def _length(walks: Iterable[Walk]) -> timedelta:
+    return sum((walk.span.end - walk.span.start for walk in walks), timedelta())
 
 
 def _held_before(walk: Walk, archive: Archive) -> tuple[datetime, datetime] | None:

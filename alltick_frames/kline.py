@@ -247,11 +247,11 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
     starts: dict[str, HistoryStart] = {}
     held_from: dict[str, datetime] = {}
     for code in question.codes:
-        if code in refusals:
-            missing += refusals[code].walk.missing
-            continue
         known = archive.known(code, question.period)
         span = _needed(question, code, archive)
+        if code in refusals:
+            missing += _refused(refusals[code], evidence.gaps(known, code, question.period, span, plan, now), question)
+            continue
         looked_at = _looked_at([walk for walk in walked if walk.code == code])
         gaps = evidence.gaps(known, code, question.period, span, plan, now, looked_at=looked_at, clock=clock)
         missing += [_missing(gap, code, question, walked) for gap in gaps]
@@ -270,6 +270,14 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
     if question.on_incomplete == "warn":
         return Verdict(None, (*notices, IncompleteDataWarning(message)))
     return Verdict(IncompleteDataError(message, missing=missing), notices)
+
+
+def _refused(harvest: Harvest, gaps: Sequence[evidence.Gap], question: Question) -> list[Missing]:
+    """Name all that is not held of a refused code: others of its walks may have been on their way."""
+    said = harvest.walk.missing[-1]
+    named = [Missing(said.code, question.period, gap.span, gap.reason, gap.detail) for gap in gaps]
+    named = [dataclasses.replace(said, span=gap.span) if gap.reason == "not_held" else gap for gap in named]
+    return named or [said]
 
 
 def _missing(gap: evidence.Gap, code: str, question: Question, walked: Sequence[Walk]) -> Missing:

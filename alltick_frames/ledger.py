@@ -159,17 +159,17 @@ class Ledger:
             self.give_back(slot)
             slot = await self.reserve()
 
-    def queue_s(self) -> float | None:
-        """Give the seconds until the next slot, by what others have taken; None if the ledger stays locked."""
-        return self._now_or_never(self._ask, Budget.queue_s)
+    def queue_s(self, plan: Plan) -> float | None:
+        """Give the seconds until the next slot under *plan*, by what others have taken; None if it stays locked."""
+        return self._now_or_never(self._ask, Budget.queue_s, plan)
 
-    def left_today(self) -> int | None:
-        """Give how many requests of the day's allowance are left; None if the ledger stays locked."""
-        return self._now_or_never(self._ask, Budget.left_today)
+    def left_today(self, plan: Plan | None = None) -> int | None:
+        """Give how many requests of the day's allowance are left under *plan*; None if the ledger stays locked."""
+        return self._now_or_never(self._ask, Budget.left_today, plan)
 
     def returns_in(self) -> float | None:
         """Give the seconds until more of them are left; None if the ledger stays locked."""
-        return self._now_or_never(self._ask, Budget.returns_in)
+        return self._now_or_never(self._ask, Budget.returns_in, None)
 
     def give_back(self, slot: float) -> None:
         """Return a slot that was not used."""
@@ -259,9 +259,10 @@ class Ledger:
         budget.delayed(delays)
         return budget.reserve(now)
 
-    def _ask(self, connection: sqlite3.Connection, question: Callable[[Budget, float], T]) -> T:
+    def _ask(self, connection: sqlite3.Connection, question: Callable[[Budget, float], T], plan: Plan | None) -> T:
         kept = self._read_kept(connection)
-        return question(self._budget(connection, kept), kept.read.uptime + kept.shift)
+        budget = self._budget(connection, kept) if plan is None else Budget(plan, kept.state)
+        return question(budget, kept.read.uptime + kept.shift)
 
     def _budget(self, connection: sqlite3.Connection, kept: Kept) -> Budget:
         return Budget(self._read_plan(connection) or self._plan, kept.state)

@@ -419,8 +419,9 @@ def nearest_start(held: HistoryStart | None, batch: Batch, coverage: Spans) -> H
     new = batch.history_start
     if new is not None and not new.reason and any(start < new.key_us for start, _ in coverage):
         new = None  # of a product that is held from before, a beginning cannot be later
-    if held is not None and len(batch.keys_us):
-        held = msgspec.structs.replace(held, key_us=min(held.key_us, int(batch.keys_us.min())))
+    if held is not None and len(batch.keys_us) and (first := int(batch.keys_us.min())) < held.key_us:
+        # A beginning is disproved by an older bar; a reach or a depth only lies further back than was seen.
+        held = msgspec.structs.replace(held, key_us=first) if held.reason else None
     if held is None or new is None:
         return new or held
     says_more = held.plan == new.plan and held.key_us > new.key_us

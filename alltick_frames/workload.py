@@ -43,6 +43,7 @@ _FEWEST_PAGES, _FEWEST_OF_MANY, _MANY_PAGES = 4, 2, 32
 _SPARE_BARS = 8
 # As many walkers as half a second of latency asks for on the fastest plan.
 _FEW_SPLITS = 10
+_DENSE = 0.98
 _YEAR = timedelta(days=365.25)
 # What the plan sells is given as "about" so many years; codes of plans that sell none are never paged.
 _DEPTH_TOLERANCE, _DEEPEST_YEARS = 1.1, 5
@@ -60,10 +61,10 @@ def walkers(plan: Plan, latency_s: float) -> int:
     return 1 if needed == 1 else min(needed + 1, _MOST_WALKERS)
 
 
-def expected_span(span: Span, plan: Plan, now: datetime) -> Span:
-    """Give the part of *span* in which *plan* can have bars."""
+def expected_span(span: Span, plan: Plan, now: datetime, *, deeper: float = _DEPTH_TOLERANCE) -> Span:
+    """Give the part of *span* in which *plan* can have bars, or has some if it is no *deeper* than it is sold."""
     years = plan.history_years or _DEEPEST_YEARS
-    return Span(max(span.start, now - years * _DEPTH_TOLERANCE * _YEAR), min(span.end, now))
+    return Span(max(span.start, now - years * deeper * _YEAR), min(span.end, now))
 
 
 def density(walks: Iterable[Walk]) -> float:
@@ -119,9 +120,12 @@ def _left_to(walk: Walk) -> datetime:
     return min(walk.reached or walk.span.end, walk.span.end)
 
 
-def most_splits(pages: int) -> int:
-    """Say how often a call with so many *pages* may cut walks: each cut can cost a request."""
-    return max(_FEW_SPLITS, pages // 64)
+def most_splits(pages: int, share: float) -> int:
+    """Say how often a call with so many *pages* may cut walks of which *share* of the slots have bars.
+
+    Each cut can cost a request, and does so half of the time where it is not known how far back whole pages reach.
+    """
+    return max(_FEW_SPLITS, pages // 64) if share >= _DENSE else pages // 32
 
 
 def bars_in(walk: Walk, plan: Plan, now: datetime) -> tuple[int, int]:
@@ -131,7 +135,8 @@ def bars_in(walk: Walk, plan: Plan, now: datetime) -> tuple[int, int]:
         most = min(most, PAGE_BARS)
     if walk.wanted is not None:
         return min(walk.wanted, most), min(walk.wanted, most)
-    return math.floor(fewest_share(walk.code) * most), most
+    sure = most_bars(walk.code, walk.period, expected_span(walk.span, plan, now, deeper=1.0))
+    return math.floor(fewest_share(walk.code) * min(sure, most)), most
 
 
 def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime, latency_s: float) -> tuple[int, int]:
@@ -153,7 +158,7 @@ def requests_for(walks: Sequence[Walk], plan: Plan, now: datetime, latency_s: fl
         if walk.wanted is None and not walk.period.by_date:
             long.append(pages)
     cut = any(pages >= 2 * fewest_pages(most) for pages in long) and walkers(plan, latency_s) > 1
-    return fewest, most + (most_splits(sum(long)) if cut else 0)
+    return fewest, most + (most_splits(sum(long), 1.0) if cut else 0)
 
 
 def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tuple[float, float]:

@@ -186,4 +186,6 @@ class TestPace:
 
 def test_the_last_walks_of_a_long_call_are_cut_smaller() -> None:
     assert [workload.fewest_pages(pages) for pages in (6, 31, 32, 1_000)] == [4, 4, 2, 2]
-    assert [workload.most_splits(pages) for pages in (6, 640, 1_280)] == [10, 10, 20]
+    assert [workload.most_splits(pages, 1.0) for pages in (6, 640, 1_280)] == [10, 10, 20]
+    # Where a page may reach any far, half of the cuts cost a request.
+    assert [workload.most_splits(pages, 0.9) for pages in (6, 64, 640)] == [0, 2, 20]
