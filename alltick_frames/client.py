@@ -650,7 +650,7 @@ def _duration(name: str, value: Any) -> timedelta | None:
     if value is None:
         return None
     duration: object = value
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if isinstance(value, numbers.Real) and value is not True and value is not False:
         with contextlib.suppress(ValueError):
             duration = timedelta(seconds=min(float(value), timedelta.max.total_seconds()))
     if not isinstance(duration, timedelta) or duration < timedelta():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 import math
 import signal
@@ -17,14 +19,19 @@ import polars as pl
 import pytest
 
 import alltick_frames as at
+from alltick_frames import decode
 from alltick_frames import ledger as ledger_module
 from alltick_frames.claims import Claim
 from alltick_frames.ledger import Reading
 from alltick_frames.store import Archive
+from alltick_frames.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from alltick_frames.decode import Page
+    from alltick_frames.wire import Answer, KlineRequest
 
     Connect = Callable[..., at.Client]
 
@@ -182,6 +189,75 @@ def test_what_another_stored_meanwhile_is_skipped(server: at.sandbox.Sandbox, co
     assert frame["timestamp"].to_list() == truth["timestamp"].to_pylist()
     fewest = math.ceil(frame.height / 500)
     assert server.counters()["requests"] <= fewest + 5
+
+
+def test_nobody_waits_for_what_another_does_not_fetch(server: at.sandbox.Sandbox, connect: Connect) -> None:
+    server.configure(latency_ms=20)
+    long = connect(limits=paced(20))
+    short = connect(limits=paced(20), cache_dir=long.settings.cache_dir)
+    enough = threading.Event()
+
+    def until_enough(_done: int, _total: int, _eta: float) -> None:
+        if enough.is_set():
+            raise KeyboardInterrupt
+
+    def ask_for_a_year() -> None:
+        with pytest.warns(at.LongWaitWarning), pytest.raises(KeyboardInterrupt):
+            long.get_kline("BTCUSDT", "1m", "2024-06-01/2026-02-28", progress=until_enough)
+
+    with ThreadPoolExecutor(1) as threads:
+        year = threads.submit(ask_for_a_year)
+        while server.counters()["requests"] < 5:
+            time.sleep(0.01)
+        assert short.get_kline("BTCUSDT", "1m", "2024-03-04/2024-03-05").height == 2 * 1440
+        assert not year.done()
+        enough.set()
+        year.result()
+
+
+def test_what_a_refused_code_lacks_is_named(server: at.sandbox.Sandbox, connect: Connect) -> None:
+    server.configure(latency_ms=20)
+    client = connect(limits=paced(100))
+
+    def refuse(done: int, _total: int, _eta: float) -> None:
+        if done == 30:
+            server.configure(faults={"code_invalid": 1.0})
+
+    with pytest.raises(at.IncompleteDataError) as caught:
+        client.get_kline(["EURUSD", "BTCUSDT"], "1m", "2026-02-01/2026-02-28", progress=refuse)
+    for code in ("EURUSD", "BTCUSDT"):
+        there = server.bars(code, "1m", "2026-02-01", "2026-03-01")["timestamp"].to_pylist()
+        came = set(caught.value.frame.filter(pl.col("code") == code)["timestamp"])
+        named = [gap.span for gap in caught.value.missing if gap.code == code]
+        assert 0 < len(came) < len(there)
+        assert all(any(span.start <= stamp < span.end for span in named) for stamp in there if stamp not in came)
+
+
+def test_a_neighbour_that_gets_two_parts_back_is_walked_once(
+    server: at.sandbox.Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.configure(latency_ms=60)
+    client = connect(limits=paced(20))
+    newest_part = datetime(2026, 3, 13, 22, 21, tzinfo=UTC)
+    began, answered = time.monotonic(), set[datetime]()
+    send, page_of = Transport.send, decode.kline_page
+
+    async def hang(transport: Transport, request: KlineRequest, slot: float) -> Answer:
+        if request.end is not None and request.end < newest_part and request.end not in answered:
+            await asyncio.sleep(max(0.0, began + 2 - time.monotonic()))
+        return await send(transport, request, slot)
+
+    def nothing_at_first(answer: Answer, request: KlineRequest) -> Page:
+        page = page_of(answer, request)
+        if request.end is None or request.end >= newest_part or time.monotonic() > began + 2.5:
+            return page
+        answered.add(request.end)
+        return dataclasses.replace(page, bars=page.bars.slice(0, 0), stamps_us=page.stamps_us[:0], received=0)
+
+    monkeypatch.setattr(Transport, "send", hang)
+    monkeypatch.setattr(decode, "kline_page", nothing_at_first)
+    assert client.get_kline("BTCUSDT", "1m", "2026-03-08/2026-03-15").height == 8 * 1440
+    assert len(answered) > 1
 
 
 class TestAPartThatBeginsWithNothing:
