@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from alltick_frames import schemas
 from alltick_frames.errors import DecodeError
-from alltick_frames.wire import api_error, refusal
+from alltick_frames.wire import api_error, excerpt, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,8 +131,8 @@ def kline_page(answer: Answer, request: KlineRequest) -> Page:
     envelope, bad = _read(answer)
     _check_envelope(envelope, answer, request)
     rows = (envelope.data and envelope.data.kline_list) or []
-    page = _page(rows, bad, answer.body)
-    return replace(page, exact=_exact(page, answer.body)) if _has_long_numbers(answer.body) else page
+    page = _page(rows, bad, answer)
+    return replace(page, exact=_exact(page, answer)) if _has_long_numbers(answer.body) else page
 
 
 def _read(answer: Answer) -> tuple[_Envelope, list[BadRow]]:
@@ -144,7 +144,11 @@ def _read(answer: Answer) -> tuple[_Envelope, list[BadRow]]:
         return _leniently(_untyped.decode(answer.body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         why = str(error)
-    raise DecodeError(
+    raise _no_json(answer, why)
+
+
+def _no_json(answer: Answer, why: str) -> DecodeError:
+    return DecodeError(
         f"the answer (HTTP {answer.status}, {len(answer.body)} bytes) is not the service's JSON: {why} "
         f"(trace {answer.trace})"
     )
@@ -161,7 +165,7 @@ def _leniently(value: Any) -> tuple[_Envelope, list[BadRow]]:
         try:
             bars.append(msgspec.convert(_without_blanks(row), _Bar, strict=False))
         except msgspec.ValidationError as error:
-            bad.append(BadRow(_stamp_of(row), str(error), repr(row)))
+            bad.append(BadRow(_stamp_of(row), str(error), excerpt(repr(row))))
     read = msgspec.convert(_without_blanks(envelope), _Envelope, strict=False)
     read.data = msgspec.convert(_without_blanks(data), _Data, strict=False)
     read.data.kline_list = bars
@@ -209,12 +213,12 @@ def _check_envelope(envelope: _Envelope, answer: Answer, request: KlineRequest) 
     other_period = data.kline_type is not None and data.kline_type != request.period.vendor_number
     if other_code or other_period:
         raise DecodeError(
-            f"asked for {request.code} kline_type {request.period.vendor_number}, answered with {data.code} "
-            f"kline_type {data.kline_type} (trace {answer.trace})"
+            f"asked for {request.code} kline_type {request.period.vendor_number}, answered with "
+            f"{excerpt(str(data.code))} kline_type {data.kline_type} (trace {answer.trace})"
         )
 
 
-def _page(rows: Sequence[_Bar], bad: list[BadRow], body: bytes) -> Page:
+def _page(rows: Sequence[_Bar], bad: list[BadRow], answer: Answer) -> Page:
     received = len(rows) + len(bad)
     stamps = [row.timestamp for row in rows]
     prices = [
@@ -226,10 +230,10 @@ def _page(rows: Sequence[_Bar], bad: list[BadRow], body: bytes) -> Page:
     quantities = [_nullable([row.volume for row in rows]), _nullable([row.turnover for row in rows])]
     if not _all_true(stamps, prices, quantities):
         reasons = [_why_untrue(row) for row in rows]
-        as_sent = {_stamp_of(row): repr(row) for row in _rows_as_text(body)}
+        as_sent = {_stamp_of(row): excerpt(repr(row)) for row in _rows_as_text(answer)}
         untrue = [(_stamp_of(row), why) for row, why in zip(rows, reasons, strict=True) if why]
         bad += [BadRow(stamp_us, why, as_sent.get(stamp_us, "")) for stamp_us, why in untrue]
-        true = _page([row for row, why in zip(rows, reasons, strict=True) if not why], [], body)
+        true = _page([row for row, why in zip(rows, reasons, strict=True) if not why], [], answer)
         return Page(true.bars, true.stamps_us, received, tuple(bad))
     stamps_us = _microseconds(np.array(stamps, dtype=np.int64))
     bars = pa.Table.from_arrays(
@@ -247,12 +251,12 @@ def _has_long_numbers(body: bytes) -> bool:
     return _SURELY_HELD + b"0" in body.translate(_DIGITS_TO_ZERO, b".")
 
 
-def _exact(page: Page, body: bytes) -> tuple[tuple[int, str, str], ...]:
+def _exact(page: Page, answer: Answer) -> tuple[tuple[int, str, str], ...]:
     """Find the values whose shortest float64 text is another number than the one sent."""
     number_of = {stamp_us: number for number, stamp_us in enumerate(page.stamps_us.tolist())}
     bars = page.bars.to_pylist()
     found: dict[int, list[tuple[int, str, str]]] = {}
-    for row in _rows_as_text(body):
+    for row in _rows_as_text(answer):
         number = number_of.get(_stamp_of(row) or 0)
         texts = {column: row.get(name) for column, name in _VENDOR_NAMES.items()}
         # Of rows with one stamp, the page has the last that could be read.
@@ -260,22 +264,38 @@ def _exact(page: Page, body: bytes) -> tuple[tuple[int, str, str], ...]:
             found[number] = [
                 (number, column, text)
                 for column, text in texts.items()
-                if text and Decimal(text) != Decimal(repr(bars[number][column]))
+                if text and not _holds(bars[number][column], text)
             ]
     return tuple(exact for number in sorted(found) for exact in found[number])
 
 
-def _value(text: str | None) -> float | None:
+def _holds(value: float, text: str) -> bool:
     try:
-        return float(text) if text else None
-    except (TypeError, ValueError):
+        return Decimal(text) == Decimal(repr(value))
+    except InvalidOperation:
+        return False  # an exponent that is beyond Decimal too
+
+
+def _value(text: Any) -> float | None:
+    if text is None or text == "":
         return None
+    try:
+        return float(text) if isinstance(text, str) else math.nan
+    except ValueError:
+        return math.nan  # a row that was set aside: equal to nothing
 
 
-def _rows_as_text(body: bytes) -> list[dict[str, Any]]:
+def _rows_as_text(answer: Answer) -> list[dict[str, Any]]:
     """Read the rows again with every number as the vendor wrote it."""
-    sent = json.loads(body, parse_float=str, parse_int=str, parse_constant=str)
-    return [row for row in sent["data"]["kline_list"] if isinstance(row, dict)]
+    why = ""
+    try:
+        sent = json.loads(answer.body, parse_float=str, parse_int=str, parse_constant=str)
+        rows = (sent.get("data") or {}).get("kline_list") or []
+        return [row for row in rows if isinstance(row, dict)]
+    except (ValueError, RecursionError) as error:
+        # The typed pass does not look into what it skips.
+        why = str(error)
+    raise _no_json(answer, why)
 
 
 def _nullable(column: list[float | Literal[""] | None]) -> pa.Array:

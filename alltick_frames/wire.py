@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from alltick_frames.errors import AllTickError
     from alltick_frames.periods import Period
 
-__all__ = ["PAGE_BARS", "Answer", "KlineRequest", "api_error", "new_trace", "refusal"]
+__all__ = ["PAGE_BARS", "Answer", "KlineRequest", "api_error", "excerpt", "new_trace", "refusal"]
 
 # "1 to 500; more is silently treated as 500" (vendor page "GET /kline", since 2025-07-11).
 PAGE_BARS = 500
+
+# A whole bar fits; whatever else a server sends must not fill messages and logs.
+_EXCERPT = 400
 
 _OK = 200
 _UNAUTHORISED = 401
@@ -102,6 +105,11 @@ def new_trace() -> str:
     return f"alltick-frames-{uuid.uuid4()}"
 
 
+def excerpt(text: str) -> str:
+    """Cut what the server sent to what a message may hold of it."""
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+
+
 def refusal(answer: Answer, codes: Sequence[str]) -> AllTickError | None:
     """Judge *answer* by its HTTP status alone; None leaves the verdict to the body.
 
@@ -145,7 +153,7 @@ def api_error(ret: int, msg: str, trace: str, codes: Sequence[str]) -> ApiError:
     else:
         advice = _ADVICE.get(ret, "an answer the API's pages do not list")
     return kind(
-        f"AllTick refused the request{about}: ret {ret} ({msg}); {advice} (trace {trace})",
+        f"AllTick refused the request{about}: ret {ret} ({excerpt(msg)}); {advice} (trace {trace})",
         ret=ret,
         msg=msg,
         trace=trace,

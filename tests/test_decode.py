@@ -232,6 +232,38 @@ def test_what_float64_cannot_hold_is_kept_as_sent(sent: str, exact: tuple[Any, .
     assert page.bars["close"][1].as_py() == float(sent)
 
 
+@pytest.mark.parametrize("data", ["null", "{}", '{"kline_list":null}', '{"kline_list":[]}', '""', "[]"])
+def test_a_long_number_beside_no_bars_is_an_empty_page(data: str) -> None:
+    assert decode_bytes(f'{{"ret":200,"seq":1234567890123456,"data":{data}}}'.encode()).received == 0
+
+
+def test_a_number_whose_exponent_no_decimal_can_have_is_kept_as_sent() -> None:
+    page = decode([bar(volume="1e-99999999999999999999", turnover="1234567890123456789")])
+    assert ("volume", "1e-99999999999999999999") in {(column, text) for _, column, text in page.exact}
+
+
+def test_a_row_that_was_set_aside_says_nothing_of_the_one_with_its_stamp() -> None:
+    page = decode([bar(volume="", turnover="0.12345678901234567"), bar(volume="abc"), bar(volume=[1])])
+    assert (len(page.bars), len(page.bad)) == (1, 2)
+    assert page.exact == ((0, "turnover", "0.12345678901234567"),)
+
+
+def test_text_that_is_no_utf8_is_a_decode_error_also_where_it_was_skipped() -> None:
+    body = json.dumps({"ret": 200, "note": "X", "data": {"kline_list": [bar(turnover="0.12345678901234567")]}}).encode()
+    with pytest.raises(at.DecodeError, match=r"not the service's JSON.*utf-8"):
+        decode_bytes(body.replace(b"X", b"\xb6"))
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [{"ret": 605, "msg": "x" * 9_000}, {"data": {"code": "x" * 9_000}}, {"ret": None, "error_msg": "x" * 9_000}],
+)
+def test_a_message_quotes_no_more_than_an_excerpt(envelope: dict[str, Any]) -> None:
+    with pytest.raises(at.AllTickError, match="x…") as caught:
+        decode([], **envelope)
+    assert len(str(caught.value)) < 700
+
+
 def test_of_two_rows_with_one_stamp_the_exact_string_is_that_of_the_last() -> None:
     assert decode([bar(0, close_price=LONG), bar(0, close_price=SHORT)]).exact == ()
     assert decode([bar(0, close_price=SHORT), bar(0, close_price=LONG)]).exact == ((0, "close", LONG),)
