@@ -88,6 +88,8 @@ def parse_range(range: Any, period: Period, now: datetime) -> Asked:
         raise ArgumentError(f"range={range!r} starts in the future (it is {now:%Y-%m-%d %H:%M} UTC)")
     if start is not None and last is not None and last.start < start >= last.after:
         raise ArgumentError(f"range={range!r} is reversed: it starts after its end; write the earlier time first")
+    if start is None and end is not None and end <= BEGINNING:
+        raise ArgumentError(f"range={range!r} ends before 1900, when there are no bars")
     open_end = end is None or end > now
     return Asked(
         Span(start or BEGINNING, latest if end is None else min(end, latest)),
@@ -142,7 +144,7 @@ def _from_text(text: str, period: Period, now: datetime) -> tuple[_Moment | None
 def _suggestion(text: str) -> str:
     try:
         _moment_text(text, text)
-    except ArgumentError:
+    except (ArgumentError, OverflowError):
         return _FORMS
     return f"write '{text}/' for all since then, or '{text}/{text}' for just that"
 
@@ -219,7 +221,9 @@ def _moment(value: Any, whole: Any, period: Period) -> _Moment | None:
         return _Moment(_in_utc(moment.start, period), _in_utc(moment.after, period))
     except TypeError:
         raise ArgumentError(f"range={whole!r}: {value!r} is not a time; use a str, date or datetime") from None
-    except OverflowError:
+    except ArgumentError:
+        raise
+    except (OverflowError, ValueError):  # the latter from pandas, whose years go further
         raise ArgumentError(f"range={whole!r}: {value!r} is not within the years 1 to 9999 in UTC") from None
 
 

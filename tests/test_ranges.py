@@ -120,6 +120,7 @@ TIMES = "is not a time; write 2025, 2025-01, 2025-01-31 or 2025-01-31T09:30Z"
 # How these show themselves differs between versions of their libraries.
 NOT_A_TIME = np.datetime64("NaT", "s")
 SEVERAL_TIMES = pd.DatetimeIndex(["2025-01-01"])
+BEFORE_YEAR_1 = pd.Timestamp(np.datetime64("-0002-01-01", "s"))
 REFUSALS: list[tuple[Any, str]] = [
     ("1m", "range='1m' is ambiguous: write '1min' for minutes or '1mo' for months"),
     ("15m", "range='15m' is ambiguous: write '15min' for minutes or '15mo' for months"),
@@ -168,6 +169,12 @@ REFUSALS: list[tuple[Any, str]] = [
     (
         (SEVERAL_TIMES, None),
         f"range=({SEVERAL_TIMES!r}, None): {SEVERAL_TIMES!r} is not a time; use a str, date or datetime",
+    ),
+    ("9999-12", f"range='9999-12' cannot be read; {FORMS}"),
+    ("../1013", "range='../1013' ends before 1900, when there are no bars"),
+    (
+        (None, BEFORE_YEAR_1),
+        f"range=(None, {BEFORE_YEAR_1!r}): {BEFORE_YEAR_1!r} is not within the years 1 to 9999 in UTC",
     ),
     (slice("2025", "2026", 2), "range=slice('2025', '2026', 2) has a step; a range of time has none"),
 ]
