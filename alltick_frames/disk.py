@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,6 +29,10 @@ __all__ = ["BytesDisk", "Index", "file_system_of", "is_archive", "open_index", "
 _SEGMENT_DIRECTORY, _OPENING = "segments", "opening.lock"
 # diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
 _INLINE, _FILE = 1, 2
+# Ours: SQLite has no checksums, and a bar that fell over in the index would be served. Archives made before this
+# have the others' inline values.
+_CHECKED = 5
+_CRC_BYTES = 4
 _LOCK_WAIT_S = 60
 # Linux tells; elsewhere the README has to do.
 _MOUNTS = Path("/proc/self/mounts")
@@ -72,13 +77,15 @@ class BytesDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
         if type(value) is not bytes or read:
             raise StoreError(f"archive entry {key!r} would be a {type(value).__name__}; values are bytes")
         if not str(key).startswith(SEGMENT_PREFIX):
-            return 0, _INLINE, None, sqlite3.Binary(value)
+            return 0, _CHECKED, None, sqlite3.Binary(zlib.crc32(value).to_bytes(_CRC_BYTES, "little") + value)
         filename, full_path = self.filename(key)
         _write_new(Path(full_path), value)
         return len(value), _FILE, filename, None
 
     def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:  # noqa: FBT001  # diskcache's signature
         """Give the bytes of an inline value, or, with *read*, the path of a value that is a file."""
+        if mode == _CHECKED and type(value) is bytes and not read:
+            return _checked(value)
         if mode == _INLINE and type(value) is bytes and not read:
             return value
         if mode == _FILE and filename is not None and read:
@@ -102,6 +109,13 @@ class BytesDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
         if Path(os.path.normpath(path)).parent != Path(self._directory, _SEGMENT_DIRECTORY):
             raise StoreError(f"points to {filename!r}, outside the archive's segments; it is not read")
         return path
+
+
+def _checked(value: bytes) -> bytes:
+    body = value[_CRC_BYTES:]
+    if len(value) < _CRC_BYTES or zlib.crc32(body) != int.from_bytes(value[:_CRC_BYTES], "little"):
+        raise StoreError("cannot be read: its checksum is not the one recorded")
+    return body
 
 
 class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
@@ -184,7 +198,10 @@ def open_index(directory: Path) -> Index:
             _sync_directory(directory.parent)
         # SQLite does not wait for one that is just making the same file.
         with filelock.FileLock(directory / _OPENING, timeout=_LOCK_WAIT_S):
-            return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
+            try:
+                return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
+            except TypeError as error:  # diskcache passes on whatever its table of settings has
+                raise sqlite3.DatabaseError(f"its settings are damaged: {error}") from None
 
 
 def is_archive(directory: Path) -> bool:
@@ -207,7 +224,7 @@ def reported(directory: Path) -> Iterator[None]:
         yield
     except Timeout:
         why = f"its index was locked or could not be written for {_LOCK_WAIT_S} s"
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last: SQLite quotes what is damaged
         why = str(error) or type(error).__name__
     if why:
         raise StoreError(

@@ -18,6 +18,7 @@ from alltick_frames import schemas
 from alltick_frames.errors import StoreError
 from alltick_frames.records import (
     SCHEMA,
+    UNREADABLE,
     Answers,
     Batch,
     Change,
@@ -298,7 +299,10 @@ class Log:
         StoreError
             It cannot be read, or a newer version of this library wrote it.
         """
-        sequence = int(key.removeprefix(LOG_PREFIX))
+        number = key.removeprefix(LOG_PREFIX)
+        if not number.isdecimal():
+            raise StoreError(f"archive entry {key!r} cannot be read: its key has no number")
+        sequence = int(number)
         self._entries[sequence] = _Entry(_changes(key, value), len(value))
         self.size += len(value)
         self.last = sequence
@@ -353,6 +357,6 @@ def _decoded(value: Any, kind: Any, key: str) -> Any:
     why = ""
     try:
         return msgspec.msgpack.decode(value, type=kind)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         why = str(error)
     raise StoreError(f"archive entry {key!r} cannot be read: {why}")

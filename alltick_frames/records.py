@@ -20,6 +20,7 @@ from alltick_frames.segments import (
     Bars,
     Identity,
     Restatement,
+    UnreadableError,
     blocks,
     concat,
     decode,
@@ -41,6 +42,7 @@ __all__ = [
     "SCHEMA",
     "SEGMENT_PREFIX",
     "TAIL_ROWS",
+    "UNREADABLE",
     "Answers",
     "Batch",
     "Change",
@@ -62,6 +64,8 @@ SCHEMA = 1
 INDEX_PREFIX, SEGMENT_PREFIX = "index:", "seg:"
 # Recent bars are kept in the index until there are more than these: a page of 500 and some.
 TAIL_ROWS = 512
+# What msgspec raises over bytes that are no message; of the text within them, and of nesting, it leaves it to Python.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # Runs of one block; beyond it the block is written as one.
 _MOST_RUNS = 16
 
@@ -215,7 +219,12 @@ class Record(msgspec.Struct, frozen=True):
         """Give the bars that are kept in the index."""
         if not self.tail:
             return Bars.none()
-        return with_asked(decode(pa.py_buffer(self.tail)), self.tail_asked_at)
+        why = ""
+        try:
+            return with_asked(decode(pa.py_buffer(self.tail)), self.tail_asked_at)
+        except UnreadableError as error:
+            why = str(error)
+        raise StoreError(f"the archive's latest bars of {self.code} {self.period} cannot be read: {why}")
 
 
 class _SchemaOnly(msgspec.Struct):
@@ -268,7 +277,7 @@ class Group:
             schema = msgspec.msgpack.decode(row, type=_SchemaOnly).schema
             record = msgspec.msgpack.decode(row, type=Record) if schema <= SCHEMA else None
             why = f"has schema version {schema}, this alltick_frames reads up to {SCHEMA}; upgrade it"
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             record, why = None, f"cannot be read: {error}"
         if record is not None and (record.code, record.period) == (self.code, self.period.value):
             return record

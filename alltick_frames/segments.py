@@ -270,15 +270,23 @@ def decode(buffer: pa.Buffer, expected: Mapping[str, Any] | None = None) -> Bars
     try:
         table = pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
         identity = msgspec.json.decode((table.schema.metadata or {})[_METADATA], type=Identity)
-    except (pa.ArrowException, msgspec.MsgspecError, KeyError, OSError) as error:
+        # Lengths that the file does not have would be read beyond its end.
+        table.validate()
+    except (pa.ArrowException, msgspec.MsgspecError, KeyError, OSError, UnicodeDecodeError) as error:
         raise UnreadableError(f"it is no segment ({type(error).__name__})") from None
     if any(getattr(identity, name) != value for name, value in (expected or {}).items()):
         raise UnreadableError("it is another segment than its name says")
-    dated_us = table["key"].to_numpy() if "key" in table.schema.names else None
-    table = table.select(schemas.BARS.names).replace_schema_metadata(None)
-    if table.schema != schemas.BARS:
+    fields = [field.remove_metadata() for field in table.schema]
+    if fields not in ([*schemas.BARS], [*schemas.BARS, _KEY]) or any(
+        table[field.name].null_count for field in fields if not field.nullable
+    ):
         raise UnreadableError("its columns are not those of bars")
-    bars = Bars.of(table, dated_us, identity.asked_at, identity.exact)
+    dated_us = table["key"].to_numpy() if _KEY in fields else None
+    table = table.select(schemas.BARS.names).replace_schema_metadata(None)
+    try:
+        bars = Bars.of(table, dated_us, identity.asked_at, identity.exact)
+    except IndexError:
+        raise UnreadableError("it has strings of bars that it does not hold") from None
     if len(bars) != identity.rows:
         raise UnreadableError(f"it holds {len(bars)} bars instead of {identity.rows}")
     return bars

@@ -33,6 +33,7 @@ from alltick_frames.periods import Period
 from alltick_frames.records import (
     INDEX_PREFIX,
     SCHEMA,
+    UNREADABLE,
     Batch,
     Checked,
     Group,
@@ -202,8 +203,7 @@ class Archive:
         with self._using() as index:
             self._catch_up(index)
             keys = set(index.keys_of(INDEX_PREFIX)) | {self._group(name).index_key for name in self._log.names()}
-        named = [key.split(":", 3) for key in sorted(keys)]
-        return [(code, Period(period)) for _, _, period, code in named]
+        return [_named_by(key) for key in sorted(keys)]
 
     def known(self, code: str, period: Period) -> Known:
         """Give what is known of a group, without its bars."""
@@ -439,7 +439,7 @@ class Archive:
         row = index.inline(_PROGRESS_KEY)
         try:
             return msgspec.msgpack.decode(row, type=Progress) if row is not None else Progress()
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             why = str(error)
         raise StoreError(f"archive entry {_PROGRESS_KEY!r} cannot be read: {why}")
 
@@ -540,6 +540,16 @@ class Archive:
             yield self._index
 
 
+def _named_by(key: str) -> tuple[str, Period]:
+    """Say of which group an index key is."""
+    try:
+        _, _, period, code = key.split(":", 3)
+        return code, Period(period)
+    except ValueError:
+        pass
+    raise StoreError(f"archive entry {key!r} cannot be read: its key names no code and period")
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How much the archive of one origin holds."""
@@ -586,7 +596,7 @@ def _check_origin(index: Index, directory: Path, origin: str) -> None:
         index.add(_ARCHIVE_KEY, msgspec.msgpack.encode({"schema": SCHEMA, "origin": origin}))
     try:
         recorded = msgspec.msgpack.decode(index.inline(_ARCHIVE_KEY) or b"", type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         recorded = {"origin": f"unreadable: {error}"}
     if recorded.get("schema", 0) > SCHEMA:
         raise StoreError(

@@ -444,6 +444,64 @@ class TestDamage:
         (key,) = open_index(archive.directory).keys_of("index:")
         return key
 
+    @pytest.mark.parametrize("name", ["index:%", "progress", "archive", "log:%"])
+    def test_one_bit_anywhere_in_the_index_is_named(self, filled: Archive, name: str) -> None:
+        filled.write(CODE, M1, batch(minutes(1000, 1200), 2))
+        filled.write(CODE, M1, batch(minutes(1200, 1202), 3))
+        with sqlite3.connect(filled.directory / "cache.db") as index:
+            key, value = index.execute("SELECT key, value FROM Cache WHERE key LIKE ?", (name,)).fetchone()
+            for at in range(0, len(value), 1 + len(value) // 20):
+                flipped = value[:at] + bytes([value[at] ^ 4]) + value[at + 1 :]
+                index.execute("UPDATE Cache SET value = ? WHERE key = ?", (flipped, key))
+                index.commit()
+                with pytest.raises(StoreError, match=f"{key}.*checksum"):
+                    again(filled).read(CODE, M1, *EVER)
+        index.close()
+
+    def test_an_index_from_before_it_had_checksums_is_read(self, filled: Archive) -> None:
+        filled.close()
+        with sqlite3.connect(filled.directory / "cache.db") as index:
+            index.execute("UPDATE Cache SET mode = 1, value = CAST(SUBSTR(value, 5) AS BLOB) WHERE mode = 5")
+        index.close()
+        opened = again(filled)
+        opened.write(CODE, M1, batch(minutes(1000, 1003), 2))
+        assert rows_of(again(filled).read(CODE, M1, *EVER)) == minutes(0, 1003)
+
+    def test_a_damaged_tail_from_before_is_named_by_all_that_look_at_it(self, filled: Archive) -> None:
+        filled.write(CODE, M1, batch(minutes(1000, 1200), 2))
+        record = record_of(filled)
+        assert record is not None
+        row = msgspec.msgpack.encode(msgspec.structs.replace(record, tail=record.tail[:-100]))
+        open_index(filled.directory).set(self.index_key(filled), row)
+        for look in (lambda: again(filled).read(CODE, M1, *EVER), lambda: again(filled).known(CODE, M1)):
+            with pytest.raises(StoreError, match="latest bars of EURUSD 1m cannot be read: it has no Arrow footer"):
+                look()
+
+    @pytest.mark.parametrize("key", ["index:quote:1m", "index:quote:7m:EURUSD"])
+    def test_a_key_that_names_no_group_is_named(self, filled: Archive, key: str) -> None:
+        open_index(filled.directory).set(key, b"")
+        with pytest.raises(StoreError, match=f"{key}.*names no code and period"):
+            filled.groups()
+
+    def test_a_log_key_without_a_number_is_named(self, filled: Archive) -> None:
+        filled.write(CODE, M1, batch(minutes(1000, 1001), 2))
+        with sqlite3.connect(filled.directory / "cache.db") as index:
+            index.execute(
+                "DELETE FROM Cache WHERE key LIKE 'log:%' AND key < (SELECT MAX(key) FROM Cache WHERE key < 'm')"
+            )
+            index.execute("UPDATE Cache SET key = 'log:000000000000000q' WHERE key LIKE 'log:%'")
+        index.close()
+        with pytest.raises(StoreError, match=r"log:000000000000000q.*has no number"):
+            again(filled).read(CODE, M1, *EVER)
+
+    def test_damaged_settings_of_the_index_are_named(self, filled: Archive) -> None:
+        filled.close()
+        with sqlite3.connect(filled.directory / "cache.db") as index:
+            index.execute("UPDATE Settings SET key = 'disk_mjn_file_size' WHERE key = 'disk_min_file_size'")
+        index.close()
+        with pytest.raises(StoreError, match=r"its settings are damaged.*mjn_file_size"):
+            again(filled)
+
     @pytest.mark.parametrize("where", ["inline", "file"])
     def test_a_pickle_of_someone_else_is_named_and_not_loaded(
         self, filled: Archive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
