@@ -112,13 +112,13 @@ def _check_values(got: Page, body: bytes) -> None:
     rows = (sent.get("data") or {}).get("kline_list") or []
     assert len(rows) == got.received
     names = ("open_price", "high_price", "low_price", "close_price", "volume", "turnover")
-    for bar in got.bars.slice(0, 20).to_pylist():
+    for stamp_us, bar in zip(got.stamps_us.tolist(), got.bars.slice(0, 20).to_pylist(), strict=False):
         values = tuple(bar[name] for name in schemas.BARS.names[1:])
         same = (
             row for row in rows if isinstance(row, dict) and values == tuple(_number(row.get(name)) for name in names)
         )
-        stamp_s = bar["timestamp"].timestamp()
-        assert any(_number(row.get("timestamp")) in {stamp_s, stamp_s * 1000} for row in same), bar
+        stamps = {stamp_us / 1_000_000, stamp_us / 1_000}
+        assert any(_number(row.get("timestamp")) in stamps for row in same), bar
 
 
 def _number(value: Any) -> float | None:
