@@ -164,7 +164,7 @@ class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
         found = []
         for name, mode, filename, value in self._sql(query, (key, _after(prefix))).fetchall():
             with _named(name):
-                found.append((name, self.disk.fetch(mode, filename, value, read=False)))
+                found.append((_text(name), self.disk.fetch(mode, filename, value, read=False)))
         return found
 
     def delete_between(self, first: str, last: str) -> None:
@@ -174,7 +174,14 @@ class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
     def keys_of(self, prefix: str) -> list[str]:
         """List the keys that begin with *prefix*, in one query over SQLite's index of keys."""
         query = "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key"
-        return [key for (key,) in self._sql(query, (prefix, _after(prefix))).fetchall()]
+        return [_text(key) for (key,) in self._sql(query, (prefix, _after(prefix))).fetchall()]
+
+
+def _text(key: Any) -> str:
+    # A damaged table has values of other types where its index led to.
+    if type(key) is not str:
+        raise StoreError(f"has a key that is a {type(key).__name__}, which alltick_frames never writes")
+    return key
 
 
 def _after(prefix: str) -> str:
