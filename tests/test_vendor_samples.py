@@ -14,19 +14,22 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alltick_frames.sandbox import Sandbox
 
 STOCK, QUOTE = "/quote-stock-b-api", "/quote-b-api"
+ANY = {"Accept": "*/*"}
+JSON = {"Content-Type": "application/json", **ANY}
 
 
 def ask(
-    server: Sandbox, target: str, method: str = "GET", body: bytes | None = None, **headers: str
+    server: Sandbox, target: str, headers: Mapping[str, str] = ANY, method: str = "GET", body: bytes | None = None
 ) -> tuple[int, Any]:
     """Send a request line as it is, and read the answer as JSON where it is some."""
     address = urlsplit(server.url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, target.replace("TOKEN", server.token), body, named)
+    connection.request(method, target.replace("TOKEN", server.token), body, dict(headers))
     response = connection.getresponse()
     content = response.read()
     connection.close()
@@ -58,14 +61,13 @@ def compact(trace: str, data: dict[str, Any]) -> str:
 
 
 # HttpURLConnection sends this Accept unless told otherwise; Go and cURL send none and */*.
-JAVA = {"Accept": "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "User_Agent": "Java/17.0.15"}
-ALL = {"Accept": "*/*"}
+JAVA = {"Accept": "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "User-Agent": "Java/17.0.15"}
 LONG_TRACE = "0d5f6f5e-7d2c-4f0c-9b1e-5a8f1f7f3c2d-1678419657806"
 
 SAMPLES = [
     pytest.param(
         f"{STOCK}/kline?token=TOKEN&query={quote(spaced('python_http_test1', asking('700.HK', 2)), safe='')}",
-        {"Content_Type": "application/json", **ALL},
+        JSON,
         id="python",
     ),
     pytest.param(
@@ -76,25 +78,25 @@ SAMPLES = [
     pytest.param(
         # url.Values sorts its keys and escapes as forms do.
         f"{STOCK}/kline?query={quote_plus(compact('1' * 25, asking('AAPL.US', 10)))}&token=TOKEN",
-        {"User_Agent": "Go-http-client/1.1", "Accept_Encoding": "gzip"},
+        {"User-Agent": "Go-http-client/1.1", "Accept-Encoding": "gzip"},
         id="go",
     ),
     pytest.param(
-        f"{STOCK}/kline?token=TOKEN&query={quote(compact('1' * 25, asking('AAPL.US', 10)), safe='')}", ALL, id="php"
+        f"{STOCK}/kline?token=TOKEN&query={quote(compact('1' * 25, asking('AAPL.US', 10)), safe='')}", ANY, id="php"
     ),
     pytest.param(
         f"{STOCK}/kline?token=TOKEN&query={quote(json.dumps(envelope(LONG_TRACE, asking('857.HK', 2)), indent=2))}",
-        ALL,
+        ANY,
         id="page, indented",
     ),
     pytest.param(
         f"{QUOTE}/kline?{urlencode({'token': 'TOKEN', 'query': json.dumps(envelope('t', asking('EURUSD', 2, 8)))})}",
-        ALL,
+        ANY,
         id="form encoding, spaces as +",
     ),
     pytest.param(
         f"{QUOTE}/kline?token=TOKEN&query={quote(compact('t', asking('BTCUSDT', 2, 7)), safe='{}:,')}",
-        ALL,
+        ANY,
         id="brackets and colons not encoded",
     ),
 ]
@@ -104,7 +106,7 @@ SAMPLES = [
 def test_a_sample_is_answered_when_only_its_host_is_changed(
     server: Sandbox, target: str, headers: dict[str, str]
 ) -> None:
-    status, answer = ask(server, target, **headers)
+    status, answer = ask(server, target, headers)
     assert (status, answer["ret"], answer["msg"]) == (200, 200, "ok")
     (logged,) = server.requests()
     assert answer["trace"] == logged["trace"]
@@ -130,7 +132,7 @@ def test_the_samples_own_token_is_refused(server: Sandbox) -> None:
 )
 def test_a_token_in_a_header_is_none(server: Sandbox, method: str, path: str) -> None:
     body = compact("t", {"symbol_list": [{"code": "700.HK"}]}).encode() if method == "POST" else None
-    status, answer = ask(server, STOCK + path, method, body, X_API_Key=server.token, Content_Type="application/json")
+    status, answer = ask(server, STOCK + path, {"X-API-Key": server.token, **JSON}, method, body)
     assert (status, answer) == (401, {"msg": "token is required", "ret": 401})
 
 
@@ -148,7 +150,7 @@ SYMBOLS = {"symbol_list": [{"code": "700.HK"}, {"code": "UNH.US"}]}
 @pytest.mark.parametrize("endpoint", ["depth-tick", "trade-tick", "static_info"])
 def test_a_sample_of_ticks_is_answered(server: Sandbox, endpoint: str) -> None:
     query = quote(spaced("python_http_test2", SYMBOLS), safe="")
-    status, answer = ask(server, f"{STOCK}/{endpoint}?token=TOKEN&query={query}", Content_Type="application/json")
+    status, answer = ask(server, f"{STOCK}/{endpoint}?token=TOKEN&query={query}", JSON)
     assert (status, answer["ret"], answer["trace"]) == (200, 200, "python_http_test2")
 
 
@@ -156,5 +158,5 @@ def test_a_sample_of_ticks_is_answered(server: Sandbox, endpoint: str) -> None:
 def test_the_page_of_batch_kline_is_answered(server: Sandbox) -> None:
     data = {"data_list": [asking("700.HK", 1), asking("GOOGL.US", 1)]}
     body = json.dumps(envelope("py_http_test1", data), indent=2).encode()
-    status, answer = ask(server, f"{STOCK}/batch-kline?token=TOKEN", "POST", body, Content_Type="application/json")
+    status, answer = ask(server, f"{STOCK}/batch-kline?token=TOKEN", JSON, "POST", body)
     assert (status, answer["ret"], len(answer["data"]["kline_list"])) == (200, 200, 2)
