@@ -207,7 +207,12 @@ def open_index(directory: Path) -> Index:
         with filelock.FileLock(directory / _OPENING, timeout=_LOCK_WAIT_S):
             try:
                 return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
-            except TypeError as error:  # diskcache passes on whatever its table of settings has
+            except (
+                TypeError,
+                ValueError,
+                AttributeError,
+                LookupError,
+            ) as error:  # diskcache trusts its settings' table
                 raise sqlite3.DatabaseError(f"its settings are damaged: {error}") from None
 
 
