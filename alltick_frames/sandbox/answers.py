@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["closed", "kline_data", "truth"]
 
 _WIRE_NAMES = ("timestamp", "open_price", "high_price", "low_price", "close_price", "volume", "turnover")
+_AFTER_OPEN = ("close_price", "high_price", "low_price")
 _WIRE_ORDER = ("timestamp", "open_price", "close_price", "high_price", "low_price", "volume", "turnover")
 # Recorded answers print six decimals with trailing zeros; finer ticks print what they need.
 _SHOWN_DECIMALS = 6
@@ -33,18 +34,42 @@ def kline_data(
 ) -> dict[str, Any]:
     """Return the members of an answer that follow ``trace``. *product* None: the bars are a replay."""
     rows = _arranged(_rows(bars, product, readings), readings, newest_page=newest_page)
-    data = {"code": code, "kline_type": period.number, "kline_list": rows}
+    rows = _with_older_copies(rows) if readings.copies == "older_first" else rows
+    if rows and readings.first_amounts == "empty":
+        rows = [rows[0] | {"volume": "", "turnover": ""}, *rows[1:]]
+    code_name, list_name = ("symbol", "kline_data") if readings.fields == "renamed" else ("code", "kline_list")
+    head = {code_name: code, "kline_type": period.number}
+    if readings.fields == "extra":
+        head |= {"symbol": code, "adjust": {"type": 0, "factors": [1.5, None]}}
+    data = head | {list_name: _named(rows, readings)}
     if rows:
         return {"data": data}
     empty: dict[str, dict[str, Any]] = {
         "[]": {"data": data},
-        "null": {"data": data | {"kline_list": None}},
-        "missing": {"data": {"code": code, "kline_type": period.number}},
+        "null": {"data": data | {list_name: None}},
+        "missing": {"data": head},
         "data {}": {"data": {}},
         "data null": {"data": None},
         "data missing": {},
     }
     return empty[readings.empty_answer]
+
+
+def _named(rows: list[dict[str, Any]], readings: Readings) -> list[dict[str, Any]]:
+    if readings.fields == "extra":
+        return [row | {"amplitude": "n/a", "trade_count": None, "levels": [{}]} for row in rows]
+    if readings.fields == "renamed":
+        return [{"volumn" if name == "volume" else name: cell for name, cell in row.items()} for row in rows]
+    return rows
+
+
+def _with_older_copies(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return *rows* with each that comes again later as it was after its first trade."""
+    last = {row["timestamp"]: place for place, row in enumerate(rows)}
+    return [
+        row if last[row["timestamp"]] == place else row | dict.fromkeys(_AFTER_OPEN, row["open_price"])
+        for place, row in enumerate(rows)
+    ]
 
 
 def _rows(bars: Bars, product: Product | None, readings: Readings) -> list[dict[str, Any]]:
@@ -70,18 +95,24 @@ def _rows(bars: Bars, product: Product | None, readings: Readings) -> list[dict[
 
 def _model_columns(bars: Bars, product: Product, readings: Readings) -> list[list[Any]]:
     count = bars.shape[1]
-    prices = [[_decimal(ticks, product.decimals) for ticks in bars[field].tolist()] for field in range(1, VOLUME)]
-    no_volume = readings.forex_volume == "none" and product.asset_class in _COUNTS_TICKS
+    padding = _SHOWN_DECIMALS if readings.prices == "six_decimals" else 0
+    prices = [
+        [_decimal(ticks, product.decimals, padding) for ticks in bars[field].tolist()] for field in range(1, VOLUME)
+    ]
+    no_volume = (readings.forex_volume == "none" and product.asset_class in _COUNTS_TICKS) or (
+        readings.index_volume == "none" and product.asset_class is AssetClass.INDEX
+    )
     volume: list[Any] = [None] * count if no_volume else [str(units) for units in bars[VOLUME].tolist()]
     turnover: list[Any] = [None] * count
     if product.has_turnover and not no_volume:
-        turnover = [_decimal(value, product.decimals) for value in bars[TURNOVER].tolist()]
+        turnover = [_decimal(value, product.decimals, padding) for value in bars[TURNOVER].tolist()]
     return [*prices, volume, turnover]
 
 
-def _decimal(ticks: int, decimals: int) -> str:
+def _decimal(ticks: int, decimals: int, padding: int) -> str:
     digits = str(ticks).zfill(decimals + 1)
-    return f"{digits[:-decimals]}.{digits[-decimals:]}{'0' * (_SHOWN_DECIMALS - decimals)}"
+    text = f"{digits[:-decimals]}.{digits[-decimals:]}"
+    return text.ljust(len(text) + padding - decimals, "0") if padding else text.rstrip("0").rstrip(".")
 
 
 def _shortest(value: float) -> str | None:

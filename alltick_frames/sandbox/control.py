@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from alltick_frames.sandbox.answers import closed, truth
 from alltick_frames.sandbox.bars import FIELDS
-from alltick_frames.sandbox.periods import period_named
+from alltick_frames.sandbox.periods import aligned, period_named
 from alltick_frames.sandbox.state import State
 
 __all__ = ["control_app"]
@@ -73,7 +73,8 @@ async def _bars(state: State, request: Request) -> Response:
     import pyarrow as pa  # noqa: PLC0415 - slow to import, and rarely needed
 
     asked = request.query_params
-    period, now = period_named(asked["period"]), state.clock.now()
+    period = aligned(period_named(asked["period"]), asked["code"], state.readings.alignment)
+    now = state.clock.now()
     found = state.source(asked["code"])
     if found is None:
         raise ValueError(f"code={asked['code']!r} is not a product of the sandbox and has no replay")

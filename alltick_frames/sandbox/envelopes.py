@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,8 @@ ENVELOPES: Mapping[str, Envelope] = MappingProxyType(
         "code_invalid": _ret(600, "code invalid"),
         "body_empty": _ret(601, "body empty"),
         "level_not_enough": _ret(603, "token level not enough"),
-        "code_unauthorized": _ret(604, "code unauthorized", data=False),
+        "code_unauthorized_604": _ret(604, "code unauthorized", data=False),
+        "code_unauthorized_601": _ret(601, "no permission for this product", data=False),
         "throttled_http_429": Envelope(429, {"error_msg": "Too many requests"}),
         "throttled_ret_605": _ret(605, "too many requests", data=False),
         "throttled_ret_429": _ret(429, "Too Many Requests", data=False),
@@ -81,12 +82,17 @@ VARIANTS: Mapping[str, Callable[[Readings], str]] = MappingProxyType(
         "token_invalid": lambda readings: f"token_invalid_{readings.bad_token}",
         "header_invalid": lambda readings: f"header_invalid_{readings.bad_request}",
         "data_invalid": lambda readings: f"data_invalid_{readings.bad_request}",
+        "code_unauthorized": lambda readings: f"code_unauthorized_{readings.unauthorized}",
         "throttled": lambda readings: f"throttled_{readings.throttled}",
     }
 )
 """Names whose answer depends on a reading."""
 
+_REFUSALS = {201, 202, 400, 402, 600, 601, 603, 604}
+
 
 def envelope(name: str, readings: Readings) -> Envelope:
     """Return the envelope called *name*, in the style that *readings* choose."""
-    return ENVELOPES[VARIANTS[name](readings) if name in VARIANTS else name]
+    found = ENVELOPES[VARIANTS[name](readings) if name in VARIANTS else name]
+    ret = None if isinstance(found.body, str) else found.body.get("ret")
+    return replace(found, status=readings.refusal_status) if ret in _REFUSALS else found

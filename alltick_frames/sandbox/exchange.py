@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import secrets
 import time
@@ -71,7 +72,10 @@ class Exchange:
             return
         if fault is not None and fault in DAMAGE:
             body = DAMAGE[fault](body)
-        await self._start(status, content_type, len(body))
+        accepted = self._request.headers.get("accept-encoding", "")
+        packed = self._state.readings.compression == "gzip" and "gzip" in accepted
+        body = gzip.compress(body, 1) if packed else body
+        await self._start(status, content_type, len(body), packed=packed)
         if fault == "drop_mid_body":
             await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
             await self._hang_up()
@@ -131,8 +135,12 @@ class Exchange:
         self._entry |= {ours: _plain(data.get(theirs)) for ours, theirs in names.items()}
         self._entry["trace"] = self._trace
 
-    async def _start(self, status: int, content_type: str, length: int) -> None:
+    async def _start(self, status: int, content_type: str, length: int, *, packed: bool) -> None:
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(length).encode())]
+        if packed:
+            headers.append((b"content-encoding", b"gzip"))
+        if self._state.readings.connections == "closed":
+            headers.append((b"connection", b"close"))
         if self._state.readings.date_header == "present":
             headers.append((b"date", formatdate(self._state.clock.now(), usegmt=True).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

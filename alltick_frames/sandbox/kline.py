@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from alltick_frames.sandbox.answers import kline_data
 from alltick_frames.sandbox.bars import STAMP
-from alltick_frames.sandbox.periods import PERIOD_OF_NUMBER, Period
-from alltick_frames.sandbox.products import Family, family_of
+from alltick_frames.sandbox.periods import PERIOD_OF_NUMBER, Period, aligned
+from alltick_frames.sandbox.products import AssetClass, Family, family_of
 from alltick_frames.sandbox.sessions import DAY_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alltick_frames.sandbox.bars import Bars
+    from alltick_frames.sandbox.market import Market
+    from alltick_frames.sandbox.products import Product
+    from alltick_frames.sandbox.readings import Readings
+    from alltick_frames.sandbox.replay import Replay
     from alltick_frames.sandbox.state import State
 
 __all__ = ["KlineQuery", "Refusal", "answer", "envelope_of_query", "kline_query"]
@@ -24,6 +29,8 @@ __all__ = ["KlineQuery", "Refusal", "answer", "envelope_of_query", "kline_query"
 _TRACE_LENGTH = 64
 _MILLISECONDS_FROM = 10**11
 _STOCK_BARS = 500
+# Of the metals the precious ones, by their hours.
+_END_LISTED = {(AssetClass.FOREX, "forex"), (AssetClass.CRYPTO, "crypto"), (AssetClass.METAL, "metal")}
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of ours: the answer, by its name in ENVELOPES
@@ -78,21 +85,63 @@ def answer(state: State, family: Family, query: KlineQuery) -> tuple[dict[str, A
     source = state.source(query.code)
     if source is None or family_of(query.code) is not family:
         raise Refusal("code_invalid")
-    if not state.plan.covers(query.code):
+    if not state.plan.covers(query.code) or _is_withheld(state, query.period):
         raise Refusal("code_unauthorized")
-    readings, now = state.readings, state.clock.now()
-    is_stock = family is Family.STOCK
-    if is_stock and (not query.period.for_stocks or (query.end and readings.stock_end == "refused")):
+    readings, product = state.readings, source[1]
+    if family is Family.STOCK and not query.period.for_stocks:
         raise Refusal("data_invalid")
-    newest_page = query.end == 0 or is_stock or readings.end == "ignored"
-    end = math.inf if newest_page else _last_stamp(query, readings.end)
+    maximum = _STOCK_BARS if family is Family.STOCK else readings.page_maximum
+    if query.num > maximum and readings.surplus == "ret_603":
+        raise Refusal("level_not_enough")
+    how = _end_reading(readings, family, product) if query.end else "ignored"
+    if how == "refused":
+        raise Refusal("data_invalid")
+    query = replace(query, period=aligned(query.period, query.code, readings.alignment))
+    end = math.inf if how == "ignored" else _last_stamp(query, how)
     # A stock's newest 500 bars are all there is, also where a page could be longer.
-    count = min(query.num, _STOCK_BARS if is_stock else readings.page_maximum)
-    series, product = source
-    bars = series.newest(query.period, end, count, now, readings.daily_stamps)
-    bars = bars[:, bars[STAMP] >= _oldest_stamp(state, family, now)]
-    members = kline_data(bars, query.code, product, query.period, readings, newest_page=newest_page)
+    count = min(query.num, maximum)
+    if readings.pages == "short" and how != "ignored":
+        count -= count // 3
+    bars = _page(state, family, source[0], query.period, end, count)
+    members = kline_data(bars, query.code, product, query.period, readings, newest_page=how == "ignored")
     return members, bars.shape[1]
+
+
+def _is_withheld(state: State, period: Period) -> bool:
+    return state.readings.free_intraday == "refused" and state.plan.name == "free" and period.intraday
+
+
+def _end_reading(readings: Readings, family: Family, product: Product | None) -> str:
+    """Return how a non-zero end is read for this product."""
+    if family is Family.STOCK:
+        return readings.stock_end
+    kind = None if product is None else (product.asset_class, product.calendar)
+    listed = kind is None or kind in _END_LISTED
+    return readings.end if listed or readings.unlisted_end == "honoured" else readings.unlisted_end
+
+
+def _page(state: State, family: Family, series: Market | Replay, period: Period, end: float, count: int) -> Bars:
+    """Return the newest *count* bars up to *end*, as far back as the plan's history goes."""
+    readings, now = state.readings, state.clock.now()
+    oldest = _oldest_stamp(state, family, now)
+    bars = series.newest(period, end, count, now, readings.daily_stamps)
+    bars = bars[:, bars[STAMP] >= oldest]
+    if bars.shape[1] == count or math.isinf(oldest) or readings.beyond_history == "empty":
+        return bars
+    if readings.beyond_history == "oldest_page":
+        return _oldest(series, period, oldest, count, now, readings.daily_stamps)
+    if not bars.shape[1]:
+        raise Refusal("level_not_enough")
+    return bars
+
+
+def _oldest(series: Market | Replay, period: Period, oldest: float, count: int, now: float, stamping: str) -> Bars:
+    reach_s = count * period.length_s
+    while True:
+        bars = series.between(period, oldest, oldest + reach_s, now, stamping)
+        if bars.shape[1] >= count or oldest + reach_s > now:
+            return bars[:, :count]
+        reach_s *= 2
 
 
 def _last_stamp(query: KlineQuery, reading: str) -> float:
@@ -106,7 +155,7 @@ def _last_stamp(query: KlineQuery, reading: str) -> float:
 
 
 def _floor(end: int, period: Period) -> int:
-    return end - end % period.length_s
+    return int(period.floor(end))
 
 
 def _week_start(end: int, _period: Period) -> int:

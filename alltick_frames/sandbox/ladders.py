@@ -57,6 +57,7 @@ STAMPINGS: dict[str, Callable[[Calendar, Ints, Ints, Ints], Ints]] = {
     "local_midnight": lambda calendar, day, _first, _last: calendar.midnight(day),
     "session_open": lambda calendar, _day, first, _last: calendar.opens[first],
     "session_close": lambda calendar, _day, _first, last: calendar.closes[last],
+    "last_date": lambda calendar, _day, _first, last: calendar.dates[last] * DAY_S,
 }
 
 

@@ -101,7 +101,7 @@ class Market:
         calendar = self._calendar
         last = min(end, now)
         # The newest bar may hold minutes later than *end*, up to the end of its period.
-        stop = calendar.started(min(now, last // period.length_s * period.length_s + period.length_s - 1))
+        stop = calendar.started(min(now, period.floor(last) + period.length_s - 1))
         sessions = self._sessions_for(period, count)
         while True:
             first = max(0, stop - sessions)
@@ -309,12 +309,7 @@ def _ticks(price: Floats) -> Ints:
 
 
 def _intraday(minutes: Bars, period: Period) -> Bars:
-    # Stamps are floored in UTC, whatever the session's opening.
-    return minutes if period.length_s == _MINUTE_S else aggregate(minutes, _floor(minutes[STAMP], period.length_s))
-
-
-def _floor(stamps: Ints, length_s: int) -> Ints:
-    return stamps - stamps % length_s
+    return minutes if period.length_s == _MINUTE_S else aggregate(minutes, period.floor(minutes[STAMP]))
 
 
 def _no_bars() -> Bars:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-__all__ = ["PERIODS", "PERIOD_OF_NUMBER", "Period", "period_named"]
+from alltick_frames.sandbox.products import Family, family_of
+
+__all__ = ["PERIODS", "PERIOD_OF_NUMBER", "Period", "aligned", "period_named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +17,15 @@ class Period:
     name: str
     number: int
     length_s: int
-    """Nominal length. Intraday stamps are multiples of it."""
+    """Nominal length."""
     intraday: bool = True
     for_stocks: bool = True
+    offset_s: int = 0
+    """Intraday stamps are multiples of the length, so much later."""
+
+    def floor(self, stamps: Any) -> Any:
+        """Return when the intraday bars of these *stamps* begin."""
+        return stamps - (stamps - self.offset_s) % self.length_s
 
 
 _ALL = (
@@ -32,6 +41,9 @@ _ALL = (
     Period("1mo", 10, 31 * 86400, intraday=False),
 )
 
+# 09:30 where they are listed is half past in UTC, too; 17:00 in New York is 21:00 in summer.
+_STOCKS_OPEN_S, _QUOTES_OPEN_S = 1800, 21 * 3600
+
 PERIODS = {period.name: period for period in _ALL}
 PERIOD_OF_NUMBER = {period.number: period for period in _ALL}
 
@@ -41,3 +53,11 @@ def period_named(name: str) -> Period:
     if name not in PERIODS:
         raise ValueError(f"period={name!r} is not one of {', '.join(PERIODS)}")
     return PERIODS[name]
+
+
+def aligned(period: Period, code: str, alignment: str) -> Period:
+    """Return *period* as the bars of *code* begin under this reading: at half past where it is a stock's hour."""
+    if alignment == "utc" or not period.intraday:
+        return period
+    opens_s = _STOCKS_OPEN_S if family_of(code) is Family.STOCK else _QUOTES_OPEN_S
+    return replace(period, offset_s=opens_s % period.length_s)

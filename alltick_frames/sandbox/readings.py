@@ -1,4 +1,4 @@
-"""Every question the protocol leaves open (alltick-api.md section 11), as a switch with its answers."""
+"""Every question the protocol leaves open (alltick-api.md sections 11 and 12), as a switch with its answers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,39 @@ class Readings:
     """What ``kline_timestamp_end`` means. Rounded down: to the start of its bar, which is included."""
     stock_end: Literal["ignored", "refused"] = "ignored"
     """A non-zero end for a stock code: the newest page all the same, or an error."""
+    unlisted_end: Literal["honoured", "ignored", "refused"] = "honoured"
+    """A non-zero end for energy, industrial metals and CFD indices, which one of two pages does not list."""
+    beyond_history: Literal["empty", "oldest_page", "ret_603"] = "empty"
+    """What lies before the plan's history: no bars, the oldest page whole once more, or a refusal."""
+    pages: Literal["full", "short"] = "full"
+    """Short: an answer with an end has a third less bars than were asked for, though there are more."""
+    surplus: Literal["cut", "ret_603"] = "cut"
+    """More bars asked for than a page may have: as many as it may, or a refusal."""
     order: Literal["ascending", "descending", "shuffled", "duplicated"] = "ascending"
     """Order of the bars; duplicated repeats the three newest in front, as a 2025 report shows."""
+    copies: Literal["equal", "older_first"] = "equal"
+    """Of a bar that is sent twice: the same, or first as it was after its first trade and last as it is."""
+    fields: Literal["documented", "extra", "renamed"] = "documented"
+    """Renamed: as other pages of the vendor have it, ``symbol``, ``kline_data`` and ``volumn``."""
+    prices: Literal["six_decimals", "shortest"] = "six_decimals"
+    """With zeros up to six decimals, as recorded, or without."""
     numbers: Literal["strings", "json"] = "strings"
     """Prices, amounts and stamps as documented strings, or as JSON numbers."""
     stamps: Literal["seconds", "milliseconds"] = "seconds"
-    daily_stamps: Literal["utc_midnight", "local_midnight", "session_open", "session_close"] = "utc_midnight"
+    daily_stamps: Literal["utc_midnight", "local_midnight", "session_open", "session_close", "last_date"] = (
+        "utc_midnight"
+    )
     """What 1d, 1w and 1mo bars are stamped with: midnight of the first nominal day (a week's Monday, a
-    month's first), or the first session's open, or the last session's close."""
+    month's first), or the first session's open, or the last session's close, or its date's midnight in UTC."""
+    alignment: Literal["utc", "session"] = "utc"
+    """Where 1h, 2h and 4h bars begin: at multiples in UTC, or counted from the opening (stocks: half past;
+    the others: 21:00)."""
     forex_volume: Literal["ticks", "none"] = "ticks"
     """Volume of forex, metals, energy and CFD indices: a tick count, or empty."""
+    index_volume: Literal["present", "none"] = "present"
+    """Volume and turnover of market indices."""
+    first_amounts: Literal["present", "empty"] = "present"
+    """Volume and turnover of the first bar of a list; empty as a 2025 report shows."""
     empty_volume: Literal["", "null", "missing", "0"] = ""
     """How a volume or turnover that does not exist is written."""
     empty_answer: Literal["[]", "null", "missing", "data {}", "data null", "data missing"] = "[]"
@@ -37,11 +60,21 @@ class Readings:
     """The newest bar of a newest page (one that was asked for with end 0)."""
     page_maximum: Literal[500, 1000] = 500
     date_header: Literal["present", "absent"] = "present"
+    compression: Literal["none", "gzip"] = "none"
+    """Gzip: for those who accept it."""
+    connections: Literal["kept", "closed"] = "kept"
+    """Closed: after every answer."""
     throttled: Literal["http_429", "ret_605", "ret_429"] = "http_429"
     """The answer to a request over the limits: the gateway's, or HTTP 200 with a ``ret``."""
     bad_token: Literal["http_401", "http_200"] = "http_401"  # noqa: S105 - the name of a reading
     bad_request: Literal[400, 201, 202] = 400
     """The ``ret`` of a request whose fields are wrong."""
+    unauthorized: Literal[604, 601] = 604
+    """The ``ret`` of a code outside the plan; 601 by one page, which elsewhere is an empty body."""
+    free_intraday: Literal["answered", "refused"] = "answered"
+    """Bars shorter than a day on the Free plan, whose price list excludes real-time ones."""
+    refusal_status: Literal[200, 400] = 200
+    """The HTTP status of refusals, those of the token and of the limits aside."""
 
 
 def changed(readings: Readings, changes: Mapping[str, Any]) -> Readings:

@@ -29,7 +29,7 @@ class Replay:
     code: str
     given: dict[str, Bars] = field(default_factory=dict)
     """By period name; float64, ascending, one bar per stamp."""
-    _made: dict[tuple[str, str], Bars] = field(default_factory=dict)
+    _made: dict[tuple[Period, str], Bars] = field(default_factory=dict)
 
     def put(self, period: Period, bars: Bars) -> None:
         """Serve *bars* for *period* from now on."""
@@ -50,7 +50,7 @@ class Replay:
     def _bars(self, period: Period, stamping: str) -> Bars:
         if period.name in self.given:
             return self.given[period.name]
-        key = (period.name, stamping)
+        key = (period, stamping)
         if key not in self._made:
             self._made[key] = self._aggregated(period, stamping)
         return self._made[key]
@@ -62,7 +62,7 @@ class Replay:
         bars = self.given[finer.name]
         stamps = bars[STAMP].astype(np.int64)
         if period.intraday:
-            return aggregate(bars, stamps - stamps % period.length_s)
+            return aggregate(bars, period.floor(stamps))
         steps = ladder(calendar_of(self.code), period, stamping)
         longer = aggregate(bars, steps.group_of(self._sessions(stamps, finer)))
         longer[STAMP] = steps.stamps[longer[STAMP].astype(np.int64)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from alltick_frames import sandbox as sandbox_package
+from alltick_frames.sandbox.readings import Readings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,25 +81,12 @@ def ask(shared: Asker) -> Iterator[Asker]:
     yield shared
     shared.sandbox.reset()
     shared.sandbox.configure(
-        plan="professional", limits=False, count_rejected=False, readings=DEFAULTS, faults={}, latency_ms=0, jitter_ms=0
+        plan="professional",
+        limits=False,
+        count_rejected=False,
+        readings=asdict(Readings()),
+        faults={},
+        latency_ms=0,
+        jitter_ms=0,
     )
     shared.sandbox.set_clock("2026-03-18T09:00:30Z", frozen=True)
-
-
-DEFAULTS = {
-    "end": "inclusive",
-    "stock_end": "ignored",
-    "order": "ascending",
-    "numbers": "strings",
-    "stamps": "seconds",
-    "daily_stamps": "utc_midnight",
-    "forex_volume": "ticks",
-    "empty_volume": "",
-    "empty_answer": "[]",
-    "newest_bar": "present",
-    "page_maximum": 500,
-    "date_header": "present",
-    "throttled": "http_429",
-    "bad_token": "http_401",
-    "bad_request": 400,
-}

@@ -127,6 +127,65 @@ def test_history_reaches_as_far_as_the_plan_sells(ask: Asker, plan: str, code: s
 
 
 @pytest.mark.parametrize(
+    ("code", "reading", "newest"),
+    [
+        ("USOIL", "ignored", "2026-03-18T09:00"),
+        ("Zinc", "ignored", "2026-03-18T09:00"),
+        ("US500", "ignored", "2026-03-18T09:00"),
+        ("USOIL", "honoured", "2026-03-17T10:00"),
+        ("GOLD", "ignored", "2026-03-17T10:00"),
+        ("XAUEUR", "ignored", "2026-03-17T10:00"),
+        ("EURUSD", "ignored", "2026-03-17T10:00"),
+        ("BTCUSDT", "refused", "2026-03-17T10:00"),
+    ],
+)
+def test_the_end_may_count_for_listed_classes_only(ask: Asker, code: str, reading: str, newest: str) -> None:
+    ask.sandbox.configure(readings={"unlisted_end": reading})
+    assert ask.stamps(code, "1h", TEN, 3)[-1] == at(newest)
+
+
+@pytest.mark.parametrize("code", ["UKOIL", "COPPER", "HK50"])
+def test_the_end_may_be_refused_for_classes_that_are_not_listed(ask: Asker, code: str) -> None:
+    ask.sandbox.configure(readings={"unlisted_end": "refused"})
+    assert ask.kline(code, "1h", TEN).json()["ret"] == 400
+    assert ask.kline(code, "1h").json()["ret"] == 200
+
+
+@pytest.mark.parametrize("code", ["ETHUSDT", "Nickel"])
+@pytest.mark.parametrize("period", ["1m", "1h"])
+def test_before_the_history_the_oldest_page_can_come_whole(ask: Asker, code: str, period: str) -> None:
+    edge = at("2021-03-18T09:00:30")
+    truth = ask.sandbox.bars(code, period, edge, edge + 90 * 24 * HOUR)["timestamp"]
+    oldest = [int(stamp.as_py().timestamp()) for stamp in truth[:500]]
+    ask.sandbox.configure(readings={"beyond_history": "oldest_page"})
+    for end in (edge - HOUR, oldest[0], oldest[40], oldest[-1]):
+        assert ask.stamps(code, period, end) == oldest
+    assert ask.stamps(code, "1w", edge) == ask.stamps(code, "1w")
+
+
+def test_before_the_history_it_can_be_refused(ask: Asker) -> None:
+    edge = at("2021-03-18T09:00:30")
+    ask.sandbox.configure(readings={"beyond_history": "ret_603"})
+    assert ask.kline("ETHUSDT", "1h", edge).json()["ret"] == 603
+    assert len(ask.stamps("ETHUSDT", "1h", edge + 3 * HOUR)) == 3
+
+
+def test_answers_with_an_end_can_be_short(ask: Asker) -> None:
+    plain = ask.stamps("EURUSD", "1h", TEN, 30)
+    ask.sandbox.configure(readings={"pages": "short"})
+    assert ask.stamps("EURUSD", "1h", TEN, 30) == plain[10:]
+    assert len(ask.stamps("EURUSD", "1h", 0, 30)) == 30
+
+
+def test_surplus_bars_can_be_refused(ask: Asker) -> None:
+    ask.sandbox.configure(readings={"surplus": "ret_603"})
+    assert ask.kline("EURUSD", "1m", num=501).json()["ret"] == 603
+    assert len(ask.stamps("EURUSD", "1m", num=500)) == 500
+    ask.sandbox.configure(readings={"page_maximum": 1000})
+    assert len(ask.stamps("EURUSD", "1m", num=1000)) == 1000
+
+
+@pytest.mark.parametrize(
     ("order", "arrange"),
     [
         ("descending", lambda stamps: stamps[::-1]),
@@ -145,6 +204,70 @@ def test_shuffled_bars_are_the_same_bars_out_of_order(ask: Asker) -> None:
     shuffled = ask.stamps("EURUSD", "1h", TEN, 50)
     assert shuffled != plain
     assert sorted(shuffled) == plain
+
+
+def test_of_two_copies_the_one_sent_first_can_be_older(ask: Asker) -> None:
+    plain = ask.bars("EURUSD", "1h", TEN, 5)
+    ask.sandbox.configure(readings={"order": "duplicated", "copies": "older_first"})
+    sent = ask.bars("EURUSD", "1h", TEN, 5)
+    assert sent[3:] == plain
+    for older, newer in zip(sent[:3], plain[-3:], strict=True):
+        assert (older["timestamp"], older["open_price"]) == (newer["timestamp"], newer["open_price"])
+        assert older["close_price"] == older["high_price"] == older["low_price"] == newer["open_price"]
+
+
+def test_fields_can_be_more_or_called_otherwise(ask: Asker) -> None:
+    plain = ask.kline("EURUSD", "1h", TEN, 2).json()["data"]
+    ask.sandbox.configure(readings={"fields": "extra"})
+    extra = ask.kline("EURUSD", "1h", TEN, 2).json()["data"]
+    assert set(extra) > set(plain)
+    assert all(set(bar) > set(plain["kline_list"][0]) for bar in extra["kline_list"])
+    ask.sandbox.configure(readings={"fields": "renamed"})
+    renamed = ask.kline("EURUSD", "1h", TEN, 2).json()["data"]
+    assert set(renamed) == {"symbol", "kline_type", "kline_data"}
+    assert renamed["kline_data"][0]["volumn"] == plain["kline_list"][0]["volume"]
+
+
+def test_prices_can_be_without_trailing_zeros(ask: Asker) -> None:
+    padded = ask.bars("700.HK", "1m", num=50)
+    ask.sandbox.configure(readings={"prices": "shortest"})
+    short = ask.bars("700.HK", "1m", num=50)
+    for name in ("open_price", "turnover"):
+        assert [float(bar[name]) for bar in short] == [float(bar[name]) for bar in padded]
+        assert not any(bar[name].endswith(("0", ".")) and "." in bar[name] for bar in short)
+        assert any("." in bar[name] for bar in short)
+
+
+def test_the_first_bar_can_lack_its_amounts(ask: Asker) -> None:
+    plain = ask.bars("BTCUSDT", "1h", TEN, 3)
+    ask.sandbox.configure(readings={"first_amounts": "empty"})
+    assert ask.bars("BTCUSDT", "1h", TEN, 3) == [plain[0] | {"volume": "", "turnover": ""}, *plain[1:]]
+
+
+def test_market_indices_can_lack_amounts(ask: Asker) -> None:
+    ask.sandbox.configure(readings={"index_volume": "none"})
+    assert [ask.bars(code, "1d", num=1)[0]["volume"] == "" for code in ("HSI.HK", "700.HK")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("code", "period", "offset"),
+    [
+        ("700.HK", "1h", 1800),
+        ("EURUSD", "1h", 0),
+        ("EURUSD", "2h", HOUR),
+        ("BTCUSDT", "4h", HOUR),
+        ("700.HK", "30m", 0),
+    ],
+)
+def test_hours_can_begin_with_the_session(ask: Asker, code: str, period: str, offset: int) -> None:
+    plain = ask.bars(code, period, num=200)
+    ask.sandbox.configure(readings={"alignment": "session"})
+    length = {"30m": 1800, "1h": HOUR, "2h": 2 * HOUR, "4h": 4 * HOUR}[period]
+    stamps = ask.stamps(code, period)
+    assert {stamp % length for stamp in stamps} == {offset}
+    assert (ask.bars(code, period, num=200) == plain) == (offset == 0)
+    truth = ask.sandbox.bars(code, period, stamps[0])
+    assert [int(stamp.timestamp()) for stamp in truth["timestamp"].to_pylist()] == stamps
 
 
 def test_newest_bar_can_be_missing_or_twice_on_newest_pages_only(ask: Asker) -> None:
@@ -204,6 +327,7 @@ def test_empty_answers_follow_their_reading(ask: Asker, reading: str, rest: dict
         ("local_midnight", "2026-03-17T04:00", "2026-03-16T16:00"),
         ("session_open", "2026-03-16T21:00", "2026-03-17T01:30"),
         ("session_close", "2026-03-17T21:00", "2026-03-17T08:01"),
+        ("last_date", "2026-03-17T00:00", "2026-03-17T00:00"),
     ],
 )
 def test_daily_stamps_follow_their_reading(ask: Asker, reading: str, eurusd: str, hk: str) -> None:
@@ -217,10 +341,36 @@ def test_weeks_begin_on_mondays_and_months_on_the_first(ask: Asker) -> None:
     assert ask.stamps("EURUSD", "1mo", 0, 2) == [at("2026-02-01T00:00"), at("2026-03-01T00:00")]
 
 
+def test_weeks_and_months_can_be_stamped_with_their_last_date(ask: Asker) -> None:
+    ask.sandbox.configure(readings={"daily_stamps": "last_date"})
+    assert ask.stamps("EURUSD", "1w", 0, 2) == [at("2026-03-13T00:00"), at("2026-03-20T00:00")]
+    assert ask.stamps("700.HK", "1mo", 0, 2) == [at("2026-02-27T00:00"), at("2026-03-31T00:00")]
+    assert ask.stamps("BTCUSDT", "1mo", 0, 2) == [at("2026-02-28T00:00"), at("2026-03-31T00:00")]
+
+
 def test_date_header_is_the_sandboxs_clock_or_absent(ask: Asker) -> None:
     assert ask.kline("EURUSD", "1m").headers.get_list("date") == ["Wed, 18 Mar 2026 09:00:30 GMT"]
     ask.sandbox.configure(readings={"date_header": "absent"})
     assert "date" not in ask.kline("EURUSD", "1m").headers
+
+
+def test_answers_are_packed_for_those_who_accept_it(ask: Asker) -> None:
+    plain = ask.kline("EURUSD", "1m")
+    ask.sandbox.configure(readings={"compression": "gzip"})
+    packed = ask.kline("EURUSD", "1m")
+    assert (plain.headers.get("content-encoding"), packed.headers["content-encoding"]) == (None, "gzip")
+    assert int(packed.headers["content-length"]) < len(packed.content) / 2
+    assert packed.json() == plain.json()
+    unpacked = ask.http.get(packed.request.url, headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in unpacked.headers
+
+
+def test_connections_can_end_with_each_answer(ask: Asker) -> None:
+    ask.sandbox.configure(readings={"connections": "closed"})
+    first, second = (ask.kline("EURUSD", "1m", num=1) for _ in range(2))
+    streams = [answer.extensions["network_stream"] for answer in (first, second)]
+    assert streams[0] is not streams[1]
+    assert second.headers["connection"] == "close"
 
 
 def test_the_clock_ticks_unless_frozen(ask: Asker) -> None:

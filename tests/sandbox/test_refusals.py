@@ -94,6 +94,27 @@ def test_wrong_data_answers_in_the_chosen_number(ask: Asker, ret: int) -> None:
     assert ask.kline("EURUSD", 11).json()["ret"] == ret
 
 
+def test_refusals_can_have_a_status_of_their_own(ask: Asker) -> None:
+    ask.sandbox.configure(readings={"refusal_status": 400}, plan="free")
+    for code, ret in (("EURUSD", 604), ("NOSUCH", 600)):
+        answer = ask.kline(code, "1d")
+        assert (answer.status_code, answer.json()["ret"]) == (400, ret)
+    assert ask.kline("USDJPY", "1d").status_code == 200
+    assert ask.query({"trace": "t", "data": GOOD}, token="testtoken").status_code == 401
+
+
+def test_the_free_plan_can_exclude_bars_shorter_than_a_day(ask: Asker) -> None:
+    ask.sandbox.configure(readings={"free_intraday": "refused"}, plan="free")
+    assert [ask.kline("USDJPY", period).json()["ret"] for period in ("1m", "4h", "1d")] == [604, 604, 200]
+    ask.sandbox.configure(plan="basic")
+    assert ask.kline("USDJPY", "1m").json()["ret"] == 200
+
+
+def test_a_code_outside_the_plan_can_answer_601(ask: Asker) -> None:
+    ask.sandbox.configure(readings={"unauthorized": 601}, plan="free")
+    assert ask.kline("EURUSD", "1d").json()["ret"] == 601
+
+
 @pytest.mark.parametrize("period", ["2h", "4h"])
 def test_stocks_have_no_two_and_four_hour_bars(ask: Asker, period: str) -> None:
     assert ask.kline("700.HK", period).json()["ret"] == 400
