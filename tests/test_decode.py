@@ -90,6 +90,18 @@ def test_nothing_is_an_empty_page(envelope: dict[str, Any]) -> None:
     assert page.bars.schema == schemas.BARS
 
 
+def test_names_of_the_vendors_other_pages_are_understood() -> None:
+    row = {"volumn" if name == "volume" else name: value for name, value in bar().items()}
+    data = {"symbol": "EURUSD", "kline_type": 1, "kline_data": [row]}
+    assert decode([], data=data).bars.to_pylist() == [ROW]
+
+
+def test_names_within_a_text_stay_as_they_are() -> None:
+    with pytest.raises(at.ApiError) as caught:
+        decode([], ret=202, msg='no "volumn" in "kline_data"')
+    assert caught.value.msg == 'no "volumn" in "kline_data"'
+
+
 def test_an_answer_without_data_is_an_empty_page() -> None:
     assert decode_bytes(b'{"ret":200,"msg":"ok","trace":"t"}').received == 0
 
