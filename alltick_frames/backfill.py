@@ -101,6 +101,8 @@ class Walk:
         The stamps of daily and longer crypto bars are closes; None: not known yet.
     honours_end
         An answer has shown that the server goes by the asked end.
+    newest_stamp
+        The raw stamp of the newest bar received.
     part
         Split off from a walk that fills what is newer, and will itself come back to where this one begins.
     """
@@ -123,6 +125,7 @@ class Walk:
     asked_at: datetime | None = None
     seen_at: datetime | None = None
     honours_end: bool = False
+    newest_stamp: datetime | None = None
     part: bool = False
 
     @property
@@ -264,6 +267,7 @@ def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk
         seen_at=walk.seen_at or judged.server_now,
         at_close=judged.at_close,
         honours_end=walk.honours_end or _goes_by_end(walk, judged),
+        newest_stamp=_newest(walk, judged),
     )
     if not family_of(walk.code).pageable:
         return _absorb_only_page(walk, judged, server_now)
@@ -434,18 +438,33 @@ def _where(stamp_us: int | None, walk: Walk, judged: Judged) -> Span | None:
 
 
 def _ignores_end(walk: Walk, judged: Judged) -> bool:
-    """Whether the answer holds what is newer than was asked for."""
+    """Whether the answer holds what is newer than was asked for, and cannot be the oldest page whole once more.
+
+    Of a server that goes by the end it is that page, and one that is not full is all there is.
+    """
     asked_end = _end(walk)
-    return asked_end is not None and _stamp(judged, -1) > asked_end + walk.period.nominal
+    is_newer = asked_end is not None and _stamp(judged, -1) > asked_end + walk.period.nominal
+    return is_newer and not walk.honours_end and judged.page.received >= FULL_PAGE
 
 
 def _goes_by_end(walk: Walk, judged: Judged) -> bool:
     """Whether the answer shows that the end was looked at: there are bars after it, and none of them in the answer."""
     asked_end = _end(walk)
-    if asked_end is None or judged.newest is None or _stamp(judged, -1) > asked_end:
+    if asked_end is None or judged.newest is None:
+        return False
+    if walk.newest_stamp is not None and _stamp(judged, -1) + 2 * walk.period.nominal < walk.newest_stamp:
+        return True
+    if _stamp(judged, -1) > asked_end:
         return False
     goes_back = walk.oldest_stamp is not None and _stamp(judged, 0) < walk.oldest_stamp
     return goes_back or asked_end + _LONGEST_REST <= judged.server_now
+
+
+def _newest(walk: Walk, judged: Judged) -> datetime | None:
+    if judged.newest is None:
+        return walk.newest_stamp
+    newest = _stamp(judged, -1)
+    return newest if walk.newest_stamp is None else max(newest, walk.newest_stamp)
 
 
 def _stamp(judged: Judged, index: int) -> datetime:

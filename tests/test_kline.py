@@ -348,6 +348,27 @@ def test_readings_that_the_vendor_leaves_open_give_the_same_frame(
                 assert client.get_kline(*call).equals(expected), (name, value)
 
 
+@pytest.mark.parametrize(("code", "period"), [("BTCUSDT", "4h"), ("BTCUSDT", "1d"), ("EURUSD", "1d"), ("EURUSD", "1w")])
+@pytest.mark.parametrize("plan", ["basic", "premium"])
+def test_a_history_that_ends_with_its_oldest_page_once_more_is_all_there_is(
+    server: at.sandbox.Sandbox, connect: Callable[..., at.Client], plan: str, code: str, period: str
+) -> None:
+    server.configure(plan=plan)
+    expected = connect(plan=plan).get_kline(code, period, "max")
+    server.configure(readings={"beyond_history": "oldest_page"})
+    assert connect(plan=plan).get_kline(code, period, "max").equals(expected)
+
+
+def test_an_end_that_is_ignored_is_no_loss_where_one_page_has_all(
+    server: at.sandbox.Sandbox, connect: Callable[..., at.Client]
+) -> None:
+    server.configure(plan="basic")
+    expected = connect(plan="basic").get_kline("BTCUSDT", "1d", "max")
+    server.configure(readings={"end": "ignored"})
+    assert connect(plan="basic").get_kline("BTCUSDT", "1d", "max").equals(expected)
+    assert expected.height == 364
+
+
 @pytest.mark.parametrize("empty", ["[]", "null", "missing", "data {}", "data null", "data missing"])
 def test_every_way_of_saying_nothing_ends_a_history(server: at.sandbox.Sandbox, client: at.Client, empty: str) -> None:
     server.configure(readings={"empty_answer": empty})
