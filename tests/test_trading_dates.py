@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CODES = ("700.HK", "AAPL.US", "600519.SH", "EURUSD", "BTCUSDT")
-READINGS = ("utc_midnight", "local_midnight", "session_open", "session_close")
+READINGS = ("utc_midnight", "local_midnight", "session_open", "session_close", "last_date")
 # Over the weekend nothing tells that a forex week, or a month whose last date is still running, is over.
 UNSURE_AT = {"2026-03-21T12:00Z": ("1w",), "2026-02-28T12:00Z": ("1w", "1mo")}
 NOW = "2026-03-18T15:00:30Z"
