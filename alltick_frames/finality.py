@@ -48,6 +48,8 @@ _FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
 _OTC_DAY_END = time(17)
 # Days by which a holiday may delay the first session of a period, and with it the stamp that opens it.
 _LATE_START = {Period.DAY: timedelta(), Period.WEEK: _DAY, Period.MONTH: 3 * _DAY}
+# Exchanges open at a full or half hour.
+_SESSION_STEP = timedelta(minutes=30)
 # Wherever a vendor begins days, it does so at a full ten minutes.
 _DAILY_STEP = timedelta(minutes=10)
 
@@ -203,8 +205,10 @@ def may_have_closed(
 def _bar_may_have_closed(
     code: str, period: Period, start: datetime, end: datetime, since: datetime | None, now: datetime
 ) -> bool:
-    # 2h and 4h bars may begin anywhere.
+    # 2h and 4h bars may begin anywhere, and a stock's hours at half past, as its session does.
     step = period.nominal if period.grid_known else _MICROSECOND
+    if family_of(code) is Family.STOCK:
+        step = min(step, _SESSION_STEP)
     until_closed = period.nominal + _GRACE[period]
     after = start - _MICROSECOND if since is None else max(start - _MICROSECOND, since - until_closed)
     first = _floor(after, step) + step

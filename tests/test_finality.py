@@ -340,8 +340,10 @@ class TestMayHaveClosed:
         now, nominal = since + gap, period.nominal
         start = since + left * nominal / 4
         end = start + right * nominal / 3
-        first = start - (start - utc("1970-01-01")) % nominal
-        slots = [first + number * nominal for number in range(9)]
+        # A stock's hours may begin at half past.
+        step = min(nominal, timedelta(minutes=30)) if code.endswith((".HK", ".US")) else nominal
+        first = start - (start - utc("1970-01-01")) % step
+        slots = [first + number * step for number in range(18)]
         stamps = in_us([slot for slot in slots if start <= slot < end])
         flips = closed(stamps, code, period, now) & ~closed(stamps, code, period, since)
         is_open = np.array([code == "BTCUSDT" or trades(slot, nominal, code) for slot in moments(stamps)], dtype=bool)

@@ -369,6 +369,18 @@ def test_an_end_that_is_ignored_is_no_loss_where_one_page_has_all(
     assert expected.height == 364
 
 
+@pytest.mark.parametrize("alignment", ["utc", "session"])
+def test_an_hour_of_a_stock_is_asked_for_when_it_may_have_closed_wherever_hours_begin(
+    server: at.sandbox.Sandbox, client: at.Client, set_clocks: Callable[[str], None], alignment: str
+) -> None:
+    server.configure(readings={"alignment": alignment})
+    for now in ("05:10:30", "05:40:30", "06:10:30"):
+        set_clocks(f"2026-03-18T{now}Z")
+        bars = server.bars("700.HK", "1h", "2026-03-16")
+        expected = bars.filter(bars["closed"])["timestamp"].to_pylist()
+        assert client.get_kline("700.HK", "1h", ("2026-03-16", None))["timestamp"].to_list() == expected
+
+
 @pytest.mark.parametrize("empty", ["[]", "null", "missing", "data {}", "data null", "data missing"])
 def test_every_way_of_saying_nothing_ends_a_history(server: at.sandbox.Sandbox, client: at.Client, empty: str) -> None:
     server.configure(readings={"empty_answer": empty})
