@@ -140,10 +140,11 @@ def kline_page(answer: Answer, request: KlineRequest) -> Page:
 
 
 def _as_documented(answer: Answer) -> Answer:
-    """Give the answer with the names of the `/kline` page for those that others of the vendor's pages have."""
+    """Give the answer with the names of the `/kline` page where it has those of the vendor's other pages alone."""
     body = answer.body
     for other, name in _OTHER_NAMES:
-        body = body.replace(other, name)
+        if other in body and name not in body:
+            body = body.replace(other, name)
     return answer if body is answer.body else replace(answer, body=body)
 
 
