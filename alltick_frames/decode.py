@@ -143,7 +143,7 @@ def _as_documented(answer: Answer) -> Answer:
     """Give the answer with the names of the `/kline` page where it has those of the vendor's other pages alone."""
     body = answer.body
     for other, name in _OTHER_NAMES:
-        if other in body and name not in body:
+        if name not in body and other in body:
             body = body.replace(other, name)
     return answer if body is answer.body else replace(answer, body=body)
 
