@@ -440,11 +440,12 @@ def _where(stamp_us: int | None, walk: Walk, judged: Judged) -> Span | None:
 def _ignores_end(walk: Walk, judged: Judged) -> bool:
     """Whether the answer holds what is newer than was asked for, and cannot be the oldest page whole once more.
 
-    Of a server that goes by the end it is that page, and one that is not full is all there is.
+    An answer without the newest bars that came before is that page, and one that is not full is all there is.
     """
     asked_end = _end(walk)
     is_newer = asked_end is not None and _stamp(judged, -1) > asked_end + walk.period.nominal
-    return is_newer and not walk.honours_end and judged.page.received >= FULL_PAGE
+    lacks_newer = walk.newest_stamp is not None and _stamp(judged, -1) + 2 * walk.period.nominal < walk.newest_stamp
+    return is_newer and not lacks_newer and judged.page.received >= FULL_PAGE
 
 
 def _goes_by_end(walk: Walk, judged: Judged) -> bool:
@@ -452,8 +453,6 @@ def _goes_by_end(walk: Walk, judged: Judged) -> bool:
     asked_end = _end(walk)
     if asked_end is None or judged.newest is None:
         return False
-    if walk.newest_stamp is not None and _stamp(judged, -1) + 2 * walk.period.nominal < walk.newest_stamp:
-        return True
     if _stamp(judged, -1) > asked_end:
         return False
     goes_back = walk.oldest_stamp is not None and _stamp(judged, 0) < walk.oldest_stamp
