@@ -59,6 +59,8 @@ _PATIENCE_S, _PATIENCE_REQUESTS = 2.0, 10
 # Each claim is a descriptor; no plan answers so many codes between two times of saving.
 _MOST_CLAIMS = 64
 _PACE_OVER = 60
+# Of a product that is younger than the range each of them may cost a request for nothing.
+_MOST_UNBEGUN = 5
 # After a failure, answers that are paid for are still waited for.
 _ARRIVES_WITHIN_S = 2.0
 _REFUSES_CODE = (UnknownCodeError, CodeNotPermittedError, PlanLimitError)
@@ -283,13 +285,15 @@ class _Crew:
         """Take a part of the longest walk, if that pays."""
         now, crew = self._now(), workload.walkers(self._plan, self._transport.latency_s)
         left = {
-            harvest: workload.pages_left(harvest.walk, self._plan, now, self._density(job))
+            harvest: workload.pages_left(harvest.walk, self._plan, now, self._density(job), floor=job.floor)
             for harvest, job in self._active.items()
         }
         pages = self._answers + sum(left.values())
         fewest = workload.fewest_pages(pages)
         for harvest, its_pages in sorted(left.items(), key=lambda item: -item[1]):
             job = self._active[harvest]
+            if sum(one.walk.part and not one.walk.started for one in job.harvests) >= _MOST_UNBEGUN:
+                continue
             share = self._density(job)
             cuts_left = workload.most_splits(pages, share) - self._splits
             if cuts_left <= 0:
@@ -391,9 +395,11 @@ class _Crew:
         self._answers += 1
         self._done.append(time.monotonic())
         now = self._now()
-        shares = {job: self._density(job) for job in self._active.values()}
-        to_go = sum(workload.pages_left(one.walk, self._plan, now, shares[job]) for one, job in self._active.items())
-        to_go += sum(workload.pages_left(one.walk, self._plan, now, self._density(job)) for job, one in self._ready)
+        shares = {job: self._density(job) for job in (*self._active.values(), *(job for job, _ in self._ready))}
+        to_go = sum(
+            workload.pages_left(harvest.walk, self._plan, now, shares[job], floor=job.floor)
+            for harvest, job in (*self._active.items(), *((harvest, job) for job, harvest in self._ready))
+        )
         to_go += sum(self._expected(job, now) for job in self._waiting)
         pace_s = workload.pace_s(to_go, self._done, self._plan, self._transport.latency_s)
         self._report(self._answers, self._answers + to_go, to_go * pace_s)

@@ -77,8 +77,8 @@ def density(walks: Iterable[Walk]) -> float:
     return min(max(bars / slots, _SPARSEST), 1.0) if bars and slots else 1.0
 
 
-def pages_left(walk: Walk, plan: Plan, now: datetime, share: float = 1.0) -> int:
-    """Expect so many requests of *walk* from here on, if *share* of the slots have bars."""
+def pages_left(walk: Walk, plan: Plan, now: datetime, share: float = 1.0, *, floor: datetime | None = None) -> int:
+    """Expect so many requests of *walk* from here on, if *share* of the slots have bars and none before *floor*."""
     if walk.stop is not None:
         return 0
     if not family_of(walk.code).pageable:
@@ -86,7 +86,7 @@ def pages_left(walk: Walk, plan: Plan, now: datetime, share: float = 1.0) -> int
     if walk.wanted is not None:
         bars: float = walk.wanted - walk.closed_bars
     else:
-        left = Span(walk.span.start, _left_to(walk))
+        left = Span(max(walk.span.start, floor or walk.span.start), _left_to(walk))
         bars = share * most_bars(walk.code, walk.period, expected_span(left, plan, now))
     return max(1, math.ceil(bars / (PAGE_BARS - 1)))
 

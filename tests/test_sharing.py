@@ -273,15 +273,20 @@ class TestAPartThatBeginsWithNothing:
         self.truth = pl.DataFrame({"timestamp": minutes, **columns})
         server.replay("NEWUSDT", "1m", self.truth)
 
-    @pytest.mark.parametrize("range", ["max", "2025-03-01/2026-03-17"])
-    def test_it_goes_back_to_its_neighbour(self, server: at.sandbox.Sandbox, connect: Connect, range: str) -> None:
-        server.configure(latency_ms=20)
-        client = connect(limits=paced(100))
+    @pytest.mark.parametrize(
+        ("range", "latency_ms", "a_second"),
+        [("max", 20, 100), ("max", 100, 200), ("2025-03-01/2026-03-17", 20, 100)],
+        ids=["max", "max by twenty walkers", "a year"],
+    )
+    def test_it_goes_back_to_its_neighbour(
+        self, server: at.sandbox.Sandbox, connect: Connect, range: str, latency_ms: int, a_second: int
+    ) -> None:
+        server.configure(latency_ms=latency_ms)
+        client = connect(limits=paced(a_second))
         client.get_kline("BTCUSDT", "1m", "2026-03-11/2026-03-12")  # shows the latency
         server.reset()
         if range == "max":
-            with pytest.warns(at.LongWaitWarning):
-                frame = client.get_kline("NEWUSDT", "1m", range)
+            frame = client.get_kline("NEWUSDT", "1m", range, max_wait=600)
         else:
             with pytest.warns(at.HistoryStartWarning, match="from 2026-01-10 00:00Z"):
                 frame = client.get_kline("NEWUSDT", "1m", range)
