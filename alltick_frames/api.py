@@ -193,7 +193,8 @@ def get_kline(
         `"auto"` or `"never"`; default as configured, else `"auto"`. `"never"` sends nothing: what the archive
         does not hold is missing (`not_held`).
     max_wait
-        Seconds, or a timedelta: if the call may take longer, it is refused before the first request. Without it a
+        Seconds, or a timedelta: what is expected to take longer (`estimate_kline`) is refused before the first request.
+        No deadline: others that use the token, and a server that does not answer, can make it longer. Without it a
         `LongWaitWarning` says beforehand what takes more than a minute, or more than the day's allowance.
     categorical
         Make `code` categorical instead of text.

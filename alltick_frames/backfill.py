@@ -57,7 +57,6 @@ ONLY_NEWEST = f"only the newest {PAGE_BARS} bars of a stock can be asked for"
 _WIDE_OVERLAP = 120
 # Within a tenth of the depth the plan sells, the start of history is the plan's, not the listing's.
 _DEPTH_TOLERANCE = 0.1
-_YEAR = timedelta(days=365.25)
 # No market of the quote family rests for longer: a weekend and a holiday.
 _LONGEST_REST = timedelta(days=4)
 _REFUSES_DEPTH = frozenset({603, 604})
@@ -132,6 +131,11 @@ class Walk:
     def started(self) -> bool:
         """Whether any bar has come."""
         return self.oldest_stamp is not None
+
+    @property
+    def left_to(self) -> datetime:
+        """Up to where the span is not filled yet."""
+        return min(self.reached or self.span.end, self.span.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,31 +389,26 @@ def _falls_short(walk: Walk, judged: Judged) -> bool:
 
 
 def _note_hole(walk: Walk, judged: Judged) -> Walk:
-    held_from = _left_to(walk)
+    held_from = walk.left_to
     hole = Span(max(_stamp(judged, -1) + walk.period.nominal, walk.span.start), held_from)
     lost = Missing(walk.code, walk.period, hole, "lost", "no page reaches from one side to the other")
     return dataclasses.replace(walk, missing=(*walk.missing, lost)) if hole else walk
 
 
 def _history_starts(walk: Walk, plan: Plan, server_now: datetime) -> Walk:
-    if plan.history_years is not None:
-        sold = plan.history_years * _YEAR
+    sold = plan.history
+    if sold is not None:
         back = server_now - (walk.reached or walk.span.end)
         # Where no bar came at all, everything from the plan's depth on is the plan's.
         if abs(back - sold) <= _DEPTH_TOLERANCE * sold or (walk.reached is None and back > sold):
-            return _give_up(walk, "beyond_plan", f"the {plan.name} plan sells about {plan.history_years} years")
+            return _give_up(walk, "beyond_plan", plan.sells)
     return dataclasses.replace(walk, stop=Stop.HISTORY_START)
 
 
 def _give_up(walk: Walk, reason: Reason, detail: str) -> Walk:
-    left = Span(walk.span.start, _left_to(walk))
+    left = Span(walk.span.start, walk.left_to)
     missing = Missing(walk.code, walk.period, left, reason, detail)
     return dataclasses.replace(walk, missing=(*walk.missing, missing), stop=Stop.GIVEN_UP)
-
-
-def _left_to(walk: Walk) -> datetime:
-    """Say up to where the span is not filled yet."""
-    return min(walk.reached or walk.span.end, walk.span.end)
 
 
 def _note_bad_rows(walk: Walk, judged: Judged) -> Walk:

@@ -80,7 +80,6 @@ class Budget:
     def __init__(self, plan: Plan, state: State | None = None) -> None:
         self.plan = plan
         self.state = state or State()
-        self._rates = (plan.kline, plan.combined, plan.minute)
 
     def reserve(self, now: float) -> float:
         """Take the next free slot at or after *now*.
@@ -149,7 +148,7 @@ class Budget:
         delays = sorted(self.state.delays)
         stragglers = len(delays) // _STRAGGLERS
         jitter_s = _WITH_STRAGGLERS * (delays[-1 - stragglers] - delays[stragglers]) if delays else 0.0
-        return max(self.plan.margin_s, min(jitter_s, _LARGEST_PAD * min(rate.seconds for rate in self._rates)))
+        return max(self.plan.margin_s, min(jitter_s, _LARGEST_PAD * min(rate.seconds for rate in self.plan.rates)))
 
     def _day_s(self) -> float:
         return self.plan.day.seconds + self._pad_s()
@@ -169,9 +168,9 @@ class Budget:
 
     def _next_slot(self, now: float) -> float:
         state, stretch = self.state, self._stretch(now)
-        slot = max(now, state.paused_until, *(self._free_from(rate, stretch) for rate in self._rates))
+        slot = max(now, state.paused_until, *(self._free_from(rate, stretch) for rate in self.plan.rates))
         if state.slots:
-            pace_s = _PACE * stretch * min(rate.seconds / rate.requests for rate in self._rates)
+            pace_s = _PACE * stretch * min(rate.seconds / rate.requests for rate in self.plan.rates)
             slot = max(slot, state.slots[-1] + pace_s)
         return slot
 
@@ -187,8 +186,8 @@ class Budget:
     def _forget(self, now: float) -> None:
         """Drop what no window that is still to come can hold."""
         state, pad_s = self.state, self._pad_s()
-        longest_s = max(rate.seconds for rate in self._rates)
-        exact_s = max((rate.seconds for rate in self._rates if rate.seconds <= _LONGEST_EXACT_S), default=0)
+        longest_s = max(rate.seconds for rate in self.plan.rates)
+        exact_s = max((rate.seconds for rate in self.plan.rates if rate.seconds <= _LONGEST_EXACT_S), default=0)
         # The last slot stays whatever its age: the pace is kept to it.
         oldest = now - (exact_s + pad_s) * _LONGEST_STRETCH
         state.slots = [slot for slot in state.slots[:-1] if slot >= oldest] + state.slots[-1:]

@@ -321,8 +321,12 @@ class AsyncClient:
             )
         if question.max_wait is not None or (longest <= _SAID_FROM and price.suffices):
             return []
-        until = "" if not price.suffices else f", until about {utc_now() + longest:%Y-%m-%d %H:%M}Z"
-        return [LongWaitWarning(f"{question} takes {price}{until}")]
+        then = f"It should end by {utc_now() + longest:%Y-%m-%d %H:%M}Z"
+        if not price.suffices:
+            then = (
+                "When they are used up a BudgetError ends it; what came is kept, and the same call goes on from there"
+            )
+        return [LongWaitWarning(f"{question} takes {price}. {then}")]
 
     def _price(self, walks: Mapping[str, Sequence[Walk]]) -> Price:
         settings = self.settings

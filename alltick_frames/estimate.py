@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimate", "Price", "estimate", "permitted", "price"]
 
-_DAY_S = 86_400
-_YEAR = timedelta(days=365.25)
 _NAMED_AT_MOST = 5
 
 
@@ -39,10 +37,13 @@ class Price:
 
     Attributes
     ----------
+    requests
+        The most counts every minute of the products' trading hours; fewer than the least can be enough if history
+        begins later than asked.
     seconds
-        While requests are sent; not the wait until tomorrow if *left_today* does not suffice.
-    left_today
-        Requests that the day's allowance still has.
+        While requests are sent, if nobody else uses the token; not the wait until tomorrow.
+    left_today, a_day
+        Requests that the day's allowance still has, and has in all.
     """
 
     requests: tuple[int, int]
@@ -57,60 +58,57 @@ class Price:
         return self.requests[1] <= self.left_today
 
     @property
+    def days(self) -> int:
+        """On how many days requests are sent at most."""
+        return 1 + math.ceil(max(0, self.requests[1] - self.left_today) / self.a_day)
+
+    @property
     def waits_for(self) -> timedelta:
-        """How long it takes at most, with the days on which the call has to be repeated."""
-        days = math.ceil(max(0, self.requests[1] - self.left_today) / self.a_day)
-        return timedelta(seconds=self.seconds[1] + days * _DAY_S)
+        """How long it takes at most, with the waits for the next day's allowance."""
+        return timedelta(seconds=self.seconds[1], days=self.days - 1)
+
+    @property
+    def time(self) -> str:
+        """Say how long it takes."""
+        return _duration(*self.seconds) + ("" if self.suffices else f" of sending, over {self.days} days")
+
+    @property
+    def allowance(self) -> str:
+        """Say what today's allowance is."""
+        return f"{self.left_today:,} of {self.a_day:,} requests left today"
 
     def __str__(self) -> str:
         sent = f"{_range(*self.requests)} requests" if self.requests[1] != 1 else "1 request"
-        return f"{sent} in {_duration(*self.seconds)} on the {self.plan} plan, {self.allowance()}"
-
-    def allowance(self) -> str:
-        """Say whether today's allowance suffices, and what happens if not."""
-        left = f"{self.left_today:,} of {self.a_day:,} requests left today"
-        if self.suffices:
-            return left
-        return (
-            f"{left}: when they are used up the call ends with a BudgetError, everything fetched is kept, and the same "
-            f"call goes on from there as the allowance returns"
-        )
+        return f"{sent} and {self.time} on the {self.plan} plan; {self.allowance}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Estimate:
+class Estimate(Price):
     """What a call of `get_kline` would send and return; a range where it is not known.
 
     Attributes
     ----------
-    requests, seconds
-        At least and at most. The most counts every minute of the product's trading hours; fewer than the least can be
-        enough if its history begins later than asked. Seconds assume that nobody else uses the token.
+    requests, seconds, left_today, a_day, plan
+        As of `Price`: seconds are without waits for the next day's allowance, which `days` and `waits_for` count.
     bars
         Rows of the frame, those held included.
     held
         The share of them that is in the archive, from 0 to 1.
-    left_today, allowance, suffices
-        Requests that the plan's day still allows, the same in words, and whether they are enough.
     missing
         What can be told to be out of reach, and why.
     """
 
     codes: tuple[str, ...]
     period: Period
-    plan: str
-    requests: tuple[int, int]
     bars: tuple[int, int]
-    seconds: tuple[float, float]
     held: float
-    left_today: int
-    allowance: str
-    suffices: bool
     missing: tuple[Missing, ...]
 
     def __repr__(self) -> str:
         width = max(len(name) for name, _ in self._lines())
         return "\n".join([self._title(), *(f"  {name:<{width}}  {text}" for name, text in self._lines())])
+
+    __str__ = __repr__
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -132,7 +130,7 @@ class Estimate:
         lines = [
             ("requests", _range(*self.requests)),
             ("bars", _range(*self.bars) + held),
-            ("time", _duration(*self.seconds)),
+            ("time", self.time),
             ("allowance", self.allowance),
         ]
         named = [("out of reach", str(gap)) for gap in self.missing[:_NAMED_AT_MOST]]
@@ -177,16 +175,11 @@ def estimate(
     expected = [workload.bars_in(walk, plan, now) for some in walks.values() for walk in some]
     fewest, most = (held + sum(bars) for bars in zip(*expected, strict=True)) if expected else (held, held)
     return Estimate(
+        **{field.name: getattr(of, field.name) for field in fields(Price)},
         codes=question.codes,
         period=question.period,
-        plan=plan.name,
-        requests=of.requests,
         bars=(fewest, most),
-        seconds=of.seconds,
         held=held / most if most else 0.0,
-        left_today=of.left_today,
-        suffices=of.suffices,
-        allowance=of.allowance(),
         missing=tuple(gap for code in question.codes for gap in _unreachable(question, code, archive, plan, now)),
     )
 
@@ -211,11 +204,8 @@ def _unreachable(question: Question, code: str, archive: Archive, plan: Plan, no
 
 
 def _beyond_plan(code: str, period: Period, gap: Span, plan: Plan, now: datetime) -> Iterator[Missing]:
-    if plan.history_years is not None:
-        deepest = now - plan.history_years * _YEAR
-        if workload.expected_span(gap, plan, now).start > gap.start:
-            sold = f"the {plan.name} plan sells about {plan.history_years} years"
-            yield Missing(code, period, Span(gap.start, min(gap.end, deepest)), "beyond_plan", sold)
+    if plan.history is not None and workload.expected_span(gap, plan, now).start > gap.start:
+        yield Missing(code, period, Span(gap.start, min(gap.end, now - plan.history)), "beyond_plan", plan.sells)
 
 
 def _range(low: int, high: int) -> str:
@@ -227,4 +217,4 @@ def _duration(low_s: float, high_s: float) -> str:
     for unit, length_s in (("hours", 3_600), ("minutes", 60)):
         if high_s >= 2 * length_s:
             return f"{low_s / length_s:.1f} to {high_s / length_s:.1f} {unit}"
-    return f"{low_s:.1f} to {high_s:.1f} seconds" if high_s else "no time"
+    return f"{low_s:.1f} to {high_s:.1f} seconds" if high_s else "none"

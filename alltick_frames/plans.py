@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +27,9 @@ __all__ = [
     "Source",
     "plan_named",
 ]
+
+
+_YEAR = timedelta(days=365.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,21 @@ class Plan:
     history_years: int | None
     margin_s: float
     pause_s: float
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """All that hold back a request to `/kline`, but for the day's."""
+        return self.kline, self.combined, self.minute
+
+    @property
+    def history(self) -> timedelta | None:
+        """The depth of quote-family history that the plan sells, "about"."""
+        return None if self.history_years is None else self.history_years * _YEAR
+
+    @property
+    def sells(self) -> str:
+        """Say what is sold of history."""
+        return f"the {self.name} plan sells about {self.history_years} year{'s' if self.history_years != 1 else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from alltick_frames.backfill import Walk
-    from alltick_frames.plans import Plan, Rate
+    from alltick_frames.plans import Plan
 
 __all__ = [
     "bars_in",
@@ -44,9 +44,8 @@ _SPARE_BARS = 8
 # As many walkers as half a second of latency asks for on the fastest plan.
 _FEW_SPLITS = 10
 _DENSE = 0.98
-_YEAR = timedelta(days=365.25)
 # What the plan sells is given as "about" so many years; codes of plans that sell none are never paged.
-_DEPTH_TOLERANCE, _DEEPEST_YEARS = 1.1, 5
+_DEPTH_TOLERANCE, _DEEPEST = 1.1, timedelta(days=5 * 365.25)
 _MOST_WALKERS = 100
 # From an answer to the walk's next reservation.
 _BETWEEN_S = 0.01
@@ -56,15 +55,14 @@ _SPARSEST = 0.02
 
 def walkers(plan: Plan, latency_s: float) -> int:
     """Say how many must walk to use the whole rate: Little's law, and one more unless one is always in time."""
-    rate = min(_rates(plan), key=lambda rate: rate.requests / rate.seconds)
+    rate = min(plan.rates, key=lambda rate: rate.requests / rate.seconds)
     needed = math.ceil(rate.requests / rate.seconds * (latency_s + _BETWEEN_S))
     return 1 if needed == 1 else min(needed + 1, _MOST_WALKERS)
 
 
 def expected_span(span: Span, plan: Plan, now: datetime, *, deeper: float = _DEPTH_TOLERANCE) -> Span:
     """Give the part of *span* in which *plan* can have bars, or has some if it is no *deeper* than it is sold."""
-    years = plan.history_years or _DEEPEST_YEARS
-    return Span(max(span.start, now - years * deeper * _YEAR), min(span.end, now))
+    return Span(max(span.start, now - deeper * (plan.history or _DEEPEST)), min(span.end, now))
 
 
 def density(walks: Iterable[Walk]) -> float:
@@ -86,7 +84,7 @@ def pages_left(walk: Walk, plan: Plan, now: datetime, share: float = 1.0, *, flo
     if walk.wanted is not None:
         bars: float = walk.wanted - walk.closed_bars
     else:
-        left = Span(max(walk.span.start, floor or walk.span.start), _left_to(walk))
+        left = Span(max(walk.span.start, floor or walk.span.start), walk.left_to)
         bars = share * most_bars(walk.code, walk.period, expected_span(left, plan, now))
     return max(1, math.ceil(bars / (PAGE_BARS - 1)))
 
@@ -109,15 +107,11 @@ def split(
         return None
     hours = hours_of(walk.code)
     slots = (kept * NEW_BARS - _SPARE_BARS) / share
-    at = hours.when(hours.passed(_left_to(walk)) - slots * walk.period.nominal)
+    at = hours.when(hours.passed(walk.left_to) - slots * walk.period.nominal)
     at -= (at - _EPOCH) % walk.period.nominal
     if at <= walk.span.start or (floor is not None and at <= floor):
         return None
     return backfill.split(walk, at)
-
-
-def _left_to(walk: Walk) -> datetime:
-    return min(walk.reached or walk.span.end, walk.span.end)
 
 
 def most_splits(pages: int, share: float) -> int:
@@ -166,7 +160,7 @@ def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tupl
     fewest, most = requests
     if not most:
         return 0.0, 0.0
-    fastest_s = max(rate.seconds / rate.requests for rate in _rates(plan))
+    fastest_s = max(rate.seconds / rate.requests for rate in plan.rates)
     # What is not shared is waited for one answer after the other: few pages, or the first and the last of many.
     in_turn = most if most < 2 * _FEWEST_PAGES else _FEWEST_PAGES
     return (fewest - 1) * fastest_s + latency_s, most * interval_s(plan) + in_turn * latency_s
@@ -174,7 +168,7 @@ def seconds_for(requests: tuple[int, int], plan: Plan, latency_s: float) -> tupl
 
 def interval_s(plan: Plan) -> float:
     """Give the seconds from one request to the next at the plan's full rate."""
-    return max((rate.seconds + plan.margin_s) / rate.requests for rate in _rates(plan))
+    return max((rate.seconds + plan.margin_s) / rate.requests for rate in plan.rates)
 
 
 def pace_s(pages: int, done: Sequence[float], plan: Plan, latency_s: float) -> float:
@@ -184,7 +178,3 @@ def pace_s(pages: int, done: Sequence[float], plan: Plan, latency_s: float) -> f
         return max(interval_s(plan), (done[-1] - done[0]) / (len(done) - 1))
     crew = min(walkers(plan, latency_s), 1 + pages // (2 * fewest_pages(pages)))
     return max(interval_s(plan), latency_s / crew)
-
-
-def _rates(plan: Plan) -> tuple[Rate, ...]:
-    return plan.kline, plan.combined, plan.minute

@@ -128,10 +128,12 @@ class TestWhatIsSaid:
         estimate = connect(limits={**LIKE_A_PLAN, "day": (100, 86_400)}).estimate_kline("EURUSD", "1m", "2mo")
         assert estimate.left_today == 99
         assert not estimate.suffices
-        assert estimate.allowance == (
-            "99 of 100 requests left today: when they are used up the call ends with a BudgetError, everything fetched "
-            "is kept, and the same call goes on from there as the allowance returns"
-        )
+        assert estimate.days == 2
+        assert repr(estimate).splitlines()[-2:] == [
+            f"  time       {estimate.time}",
+            "  allowance  99 of 100 requests left today",
+        ]
+        assert estimate.time.endswith(" seconds of sending, over 2 days")
 
 
 class TestMaxWait:
@@ -143,8 +145,8 @@ class TestMaxWait:
         with pytest.raises(at.BudgetError) as caught:
             client.get_kline("BTCUSDT", "1m", "7d", max_wait=max_wait)
         assert str(caught.value) == (
-            "max_wait=60 s does not suffice: BTCUSDT 1m takes 20 to 21 requests in 3.2 to 3.7 minutes on the free "
-            "plan, 1,000 of 1,000 requests left today. Nothing was sent; ask for less, or for a longer wait"
+            "max_wait=60 s does not suffice: BTCUSDT 1m takes 20 to 21 requests and 3.2 to 3.7 minutes on the free "
+            "plan; 1,000 of 1,000 requests left today. Nothing was sent; ask for less, or for a longer wait"
         )
         assert server.counters()["requests"] == 0
 
@@ -173,8 +175,8 @@ class TestALongWait:
         with pytest.warns(at.LongWaitWarning) as told, pytest.raises(KeyboardInterrupt):
             client.get_kline("BTCUSDT", "1m", "7d", progress=stop)
         assert str(told[0].message) == (
-            "BTCUSDT 1m takes 20 to 21 requests in 3.2 to 3.7 minutes on the free plan, 1,000 of 1,000 requests left "
-            "today, until about 2026-03-18 15:04Z"
+            "BTCUSDT 1m takes 20 to 21 requests and 3.2 to 3.7 minutes on the free plan; 1,000 of 1,000 requests left "
+            "today. It should end by 2026-03-18 15:04Z"
         )
 
     def test_a_short_one_is_not_spoken_of(self, connect: Connect) -> None:

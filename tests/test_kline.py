@@ -204,7 +204,7 @@ class TestIncomplete:
         self, server: at.sandbox.Sandbox, connect: Callable[..., at.Client]
     ) -> None:
         server.configure(plan="basic")
-        with pytest.raises(at.IncompleteDataError, match="beyond_plan: the basic plan sells about 1 years"):
+        with pytest.raises(at.IncompleteDataError, match=r"beyond_plan: the basic plan sells about 1 year\b"):
             connect(plan="basic").get_kline("EURUSD", "1d", "2024-03-01/2026-03-01")
 
     def test_a_refused_code_among_good_ones_keeps_the_good_ones(self, client: at.Client) -> None:

@@ -318,7 +318,10 @@ def test_what_does_not_fit_today_goes_on_tomorrow(
     heights = []
     for _ in range(2):
         with (
-            pytest.warns(at.LongWaitWarning, match="25 of 25 requests left today: when they are used up"),
+            pytest.warns(
+                at.LongWaitWarning,
+                match=r"of sending, over \d days on .* 25 of 25 requests left today. When they are used up",
+            ),
             pytest.raises(at.BudgetError, match=r"returns in 24\.0 hours") as caught,
         ):
             client.get_kline(*MONTH)
