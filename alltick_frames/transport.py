@@ -13,6 +13,7 @@ import ssl
 import statistics
 import time
 import urllib.request
+import zlib
 from collections import deque
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -38,8 +39,9 @@ __all__ = ["LATENCY_GUESS_S", "Transport"]
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 # A page is some 100 kB; nothing honest comes near this.
 _LARGEST_BODY = 16 * 2**20
-# A body may trickle in within the read timeout of each piece; all of it must be there by then.
-_BODY_WITHIN_S = 60
+# An answer may trickle in within the read timeout of each piece; all of it must be there by then.
+_ANSWERED_WITHIN_S = 60
+_GZIP = 16 + zlib.MAX_WBITS
 # Time to open a connection before the reserved slot comes. Longer, and an idle connection may be closed meanwhile.
 _LEAD_S = 0.2
 # Of so many answers the latency is known, until there are so few it is guessed.
@@ -115,41 +117,53 @@ class Transport:
         await self._http.aclose()
 
     async def _exchange(self, request: KlineRequest, trace: str, slot: float) -> Answer:
-        asked_at, sent_s = self._clock(), time.monotonic()
+        asked_at, sent_s, unused = self._clock(), time.monotonic(), True
 
         async def on_event(event: str, _info: dict[str, Any]) -> None:
-            nonlocal asked_at, sent_s, slot
+            nonlocal asked_at, sent_s, slot, unused
             if event == _SENDING:
+                unused = False  # or given back there
                 slot = await self.ledger.wait_for(slot)
                 asked_at, sent_s = self._clock(), time.monotonic()
+                patience.deadline = anyio.current_time() + _ANSWERED_WITHIN_S
             elif event == _ANSWERED:
                 self.ledger.arrived(slot)
 
-        response = await self._http.handle_async_request(
-            httpx.Request(
-                "GET",
-                f"{self._base_url}{request.path}?token={quote(self._token.reveal(), safe='')}"
-                f"&query={quote(request.query(trace), safe='')}",
-                headers={"User-Agent": f"alltick_frames/{__version__}", "Accept-Encoding": "gzip, deflate"},
-                extensions={"timeout": _TIMEOUT.as_dict(), "trace": on_event},
-            )
-        )
         try:
-            with anyio.fail_after(_BODY_WITHIN_S):
-                body = await _body(response)
+            with anyio.fail_after(None) as patience:
+                response = await self._http.handle_async_request(
+                    httpx.Request(
+                        "GET",
+                        f"{self._base_url}{request.path}?token={quote(self._token.reveal(), safe='')}"
+                        f"&query={quote(request.query(trace), safe='')}",
+                        headers={"User-Agent": f"alltick_frames/{__version__}", "Accept-Encoding": "gzip"},
+                        extensions={"timeout": _TIMEOUT.as_dict(), "trace": on_event},
+                    )
+                )
+                try:
+                    body = await _body(response)
+                finally:
+                    await response.aclose()
         finally:
-            await response.aclose()
+            if unused:
+                self.ledger.give_back(slot)
         self._latencies_s.append(time.monotonic() - sent_s)
         return Answer(response.status_code, body, trace, asked_at, _date(response))
 
 
 async def _body(response: httpx.Response) -> bytes:
-    pieces = bytearray()
-    async for piece in response.aiter_bytes():
-        pieces += piece
-        if len(pieces) > _LARGEST_BODY:
-            raise TransportError(f"the answer is larger than {_LARGEST_BODY >> 20} MiB: not the AllTick service")
-    return bytes(pieces)
+    """Read the body, and unpack it here: a few bytes can be packed from any number, of which httpx would make all."""
+    packed = response.headers.get("content-encoding", "identity") != "identity"
+    unpacker = zlib.decompressobj(wbits=_GZIP) if packed else None
+    body, received = bytearray(), 0
+    async for piece in response.aiter_raw():
+        received += len(piece)
+        body += piece if unpacker is None else unpacker.decompress(piece, _LARGEST_BODY + 1 - len(body))
+        if max(len(body), received) > _LARGEST_BODY:
+            raise httpx.DecodingError(f"it is larger than {_LARGEST_BODY >> 20} MiB, as none of the service's is")
+    if unpacker is not None and not unpacker.eof:
+        raise httpx.DecodingError("its packed body ends too early")
+    return bytes(body)
 
 
 def _date(response: httpx.Response) -> datetime | None:
@@ -161,12 +175,10 @@ def _date(response: httpx.Response) -> datetime | None:
 
 def _translated(error: Exception, base_url: str, trace: str) -> Exception:
     """Say what happened in our words; httpx's messages never hold the URL, its objects do."""
-    if isinstance(error, TransportError):
-        return error
     kind = type(error).__name__
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return TransportError(f"no whole answer from {base_url} in time ({kind}; trace {trace}); check the network")
-    if isinstance(error, httpx.HTTPError | ssl.SSLError | OSError):
+    if isinstance(error, httpx.HTTPError | ssl.SSLError | zlib.error | OSError):
         permanent = "CERTIFICATE_VERIFY_FAILED" in str(error)
         return TransportError(
             f"no whole answer from {base_url}: {str(error) or 'the connection broke'} ({kind}; trace {trace}); "

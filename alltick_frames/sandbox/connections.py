@@ -1,4 +1,4 @@
-"""Connections that can be cut from within a request."""
+"""Connections that can be written to and cut from within a request."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Connection", "cut"]
+__all__ = ["Connection", "cut", "write"]
 
-# ASGI has no way to break a connection, so open ones are known by the address of their client.
+# ASGI has no way to break a connection or to send half a header, so open ones are known by the address of their client.
 _TRANSPORTS: dict[Any, asyncio.Transport] = {}
 
 
@@ -27,6 +27,12 @@ class Connection(H11Protocol):
         """Forget the transport."""
         _TRANSPORTS.pop(self.client, None)
         super().connection_lost(exc)
+
+
+def write(client: Any, piece: bytes) -> None:
+    """Send *piece* as it is to the client with this address."""
+    if (transport := _TRANSPORTS.get(client)) is not None:
+        transport.write(piece)
 
 
 def cut(client: Any) -> None:

@@ -12,9 +12,9 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from alltick_frames.sandbox import kline
-from alltick_frames.sandbox.connections import cut
+from alltick_frames.sandbox.delivery import WAYS, Answer, Delivery
 from alltick_frames.sandbox.envelopes import envelope
-from alltick_frames.sandbox.faults import DAMAGE, DROPS
+from alltick_frames.sandbox.faults import DAMAGE
 from alltick_frames.sandbox.kline import Refusal
 from alltick_frames.sandbox.products import Family
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
-    from starlette.types import Message, Receive, Send
+    from starlette.types import Receive, Send
 
     from alltick_frames.sandbox.state import State
 
@@ -30,6 +30,9 @@ __all__ = ["Exchange"]
 
 _ENDPOINTS: Mapping[str, tuple[Family, str]] = {f"/{family}/kline": (family, "kline") for family in Family}
 """Path to family and endpoint; only what is listed is answered."""
+
+_AFTER_ADMISSION = {*WAYS, *DAMAGE}
+"""Faults of an answer that was made; all others are answers instead."""
 
 
 class Exchange:
@@ -63,24 +66,19 @@ class Exchange:
         """Answer, or fail in the way that was asked for."""
         status, content_type, body = self._answer()
         entry, fault = self._entry, self._fault
-        if fault in DROPS or fault in DAMAGE:
+        if fault in _AFTER_ADMISSION:
             entry["answer"] = fault
         self._state.record(entry)
         await asyncio.sleep(self._state.latency_ms / 1000)
-        if fault == "drop":
-            await self._hang_up()
-            return
         if fault is not None and fault in DAMAGE:
             body = DAMAGE[fault](body)
+        headers = {"content-type": content_type, **self._headers()}
         accepted = self._request.headers.get("accept-encoding", "")
-        packed = self._state.readings.compression == "gzip" and "gzip" in accepted
-        body = gzip.compress(body, 1) if packed else body
-        await self._start(status, content_type, len(body), packed=packed)
-        if fault == "drop_mid_body":
-            await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-            await self._hang_up()
-            return
-        await self._send({"type": "http.response.body", "body": body})
+        if self._state.readings.compression == "gzip" and "gzip" in accepted and fault != "flood_packed":
+            headers["content-encoding"] = "gzip"
+            body = gzip.compress(body, 1)
+        delivery = Delivery(self._request.scope["client"], self._receive, self._send)
+        await delivery.run(Answer(status, headers, body), fault)
 
     def _answer(self) -> tuple[int, str, bytes]:
         try:
@@ -117,7 +115,7 @@ class Exchange:
             raise Refusal("throttled")
         # Faults come after the limits: a request that fails has been a request.
         self._fault = self._state.faults.next_fault()
-        if self._fault is not None and self._fault not in DROPS and self._fault not in DAMAGE:
+        if self._fault is not None and self._fault not in _AFTER_ADMISSION:
             with contextlib.suppress(Refusal):
                 self._trace, data = kline.envelope_of_query(self._request.query_params.get("query"))
                 self._note(data)
@@ -135,22 +133,13 @@ class Exchange:
         self._entry |= {ours: _plain(data.get(theirs)) for ours, theirs in names.items()}
         self._entry["trace"] = self._trace
 
-    async def _start(self, status: int, content_type: str, length: int, *, packed: bool) -> None:
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(length).encode())]
-        if packed:
-            headers.append((b"content-encoding", b"gzip"))
+    def _headers(self) -> dict[str, str]:
+        headers = {}
         if self._state.readings.connections == "closed":
-            headers.append((b"connection", b"close"))
+            headers["connection"] = "close"
         if self._state.readings.date_header == "present":
-            headers.append((b"date", formatdate(self._state.clock.now(), usegmt=True).encode()))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def _hang_up(self) -> None:
-        """Cut the connection, and wait until the server has noticed."""
-        cut(self._request.scope["client"])
-        message: Message = {"type": ""}
-        while message["type"] != "http.disconnect":
-            message = await self._receive()
+            headers["date"] = formatdate(self._state.clock.now(), usegmt=True)
+        return headers
 
 
 def _plain(value: Any) -> Any:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from alltick_frames.sandbox.delivery import WAYS
 from alltick_frames.sandbox.envelopes import ENVELOPES, VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["DAMAGE", "DROPS", "FAULTS", "FaultPlan"]
+__all__ = ["DAMAGE", "FAULTS", "FaultPlan"]
 
 DAMAGE: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
     {
@@ -23,10 +24,7 @@ DAMAGE: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
 )
 """What happens to the body of an otherwise good answer."""
 
-DROPS = ("drop", "drop_mid_body")
-"""Connections cut before the answer, or in the middle of its body."""
-
-FAULTS = (*DROPS, *DAMAGE, *VARIANTS, *ENVELOPES)
+FAULTS = (*WAYS, *DAMAGE, *VARIANTS, *ENVELOPES)
 """Every name that can be asked for."""
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
@@ -25,7 +28,14 @@ GOOD = {
 }
 
 
-@pytest.mark.parametrize("path", ["/quote-b-api/kline", "/quote-stock-b-api/kline", "/", "/no/such/path"])
+KLINE = "/quote-b-api/kline"
+
+
+def query(ask: Asker) -> dict[str, str]:
+    return {"token": ask.sandbox.token, "query": json.dumps({"trace": "t-1", "data": GOOD})}
+
+
+@pytest.mark.parametrize("path", [KLINE, "/quote-stock-b-api/kline", "/", "/no/such/path"])
 def test_any_path_without_a_token_answers_401(ask: Asker, path: str) -> None:
     answer = ask.raw(path)
     assert (answer.status_code, answer.json()) == (401, {"msg": "token is required", "ret": 401})
@@ -197,6 +207,43 @@ def test_bodies_can_be_damaged(ask: Asker, name: str) -> None:
     ask.sandbox.fail_next(1, name)
     with pytest.raises(ValueError, match=r"."):
         ask.kline("EURUSD", "1m").json()
+
+
+def test_answers_can_stay_away(ask: Asker) -> None:
+    ask.sandbox.fail_next(1, "hang")
+    with pytest.raises(httpx.ReadTimeout):
+        ask.http.get(ask.sandbox.url + KLINE, params=query(ask), timeout=0.5)
+    assert len(ask.bars("EURUSD", "1m")) == 500
+    assert [entry["answer"] for entry in ask.sandbox.requests()] == ["hang", "ok"]
+
+
+def test_headers_can_trickle(ask: Asker) -> None:
+    ask.sandbox.fail_next(1, "trickle_head")
+    address = urlsplit(ask.sandbox.url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as line:
+        line.sendall(f"GET {KLINE}?{urlencode(query(ask))} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        began = time.monotonic()
+        assert b"".join(line.recv(100) for _ in range(4)) == b"HTTP"
+    assert time.monotonic() - began > 0.5
+
+
+def test_answers_can_trickle(ask: Asker) -> None:
+    ask.sandbox.fail_next(1, "trickle")
+    with ask.http.stream("GET", ask.sandbox.url + KLINE, params=query(ask)) as answer:
+        pieces = answer.iter_raw()
+        began = time.monotonic()
+        assert next(pieces) + next(pieces) + next(pieces) == b'{"r'
+    assert 0.3 < time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("name", ["flood", "flood_packed"])
+def test_answers_can_be_a_gibibyte(ask: Asker, name: str) -> None:
+    ask.sandbox.fail_next(1, name)
+    with ask.http.stream("GET", ask.sandbox.url + KLINE, params=query(ask)) as answer:
+        length = sum(len(piece) for piece in answer.iter_bytes())
+        carried = answer.num_bytes_downloaded
+    assert 2**30 < length < 2**30 + 10_000
+    assert (carried < 2**23) == (name == "flood_packed")
 
 
 def test_faults_by_chance_are_the_same_for_the_same_seed(ask: Asker) -> None:
