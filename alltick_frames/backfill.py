@@ -55,8 +55,6 @@ ONLY_NEWEST = f"only the newest {PAGE_BARS} bars of a stock can be asked for"
 # How far past the oldest bar the second attempt at a repetition reaches: further than any rounding of the end
 # seen or imagined for short bars, and still well inside a page.
 _WIDE_OVERLAP = 120
-# Within a tenth of the depth the plan sells, the start of history is the plan's, not the listing's.
-_DEPTH_TOLERANCE = 0.1
 # No market of the quote family rests for longer: a weekend and a holiday.
 _LONGEST_REST = timedelta(days=4)
 _REFUSES_DEPTH = frozenset({603, 604})
@@ -297,11 +295,12 @@ def absorb(walk: Walk, judged: Judged, plan: Plan, server_now: datetime) -> Walk
 def refused(walk: Walk, error: ApiError) -> Walk:
     """End *walk* because the vendor refused a page of it.
 
-    603 and 604 on a page that goes back, after the same code was answered, mean that the plan sells no more.
+    603 and 604 on a page that goes back, after the same code was answered, mean that the plan sells no more; that is
+    believed beyond this call only where the plan's history may end (`evidence`).
     """
     # A walk that goes on from held bars may be refused at once: it is named, but not believed beyond this call.
     if walk.started and error.ret in _REFUSES_DEPTH:
-        return _give_up(walk, "beyond_plan", f"ret {error.ret}: {error.msg}")
+        return _give_up(walk, "beyond_plan", f"ret {error.ret}: {error.msg} (trace {error.trace})")
     return dataclasses.replace(_give_up(walk, "refused", str(error)), stop=Stop.REFUSED)
 
 
@@ -396,12 +395,10 @@ def _note_hole(walk: Walk, judged: Judged) -> Walk:
 
 
 def _history_starts(walk: Walk, plan: Plan, server_now: datetime) -> Walk:
-    sold = plan.history
-    if sold is not None:
-        back = server_now - (walk.reached or walk.span.end)
-        # Where no bar came at all, everything from the plan's depth on is the plan's.
-        if abs(back - sold) <= _DEPTH_TOLERANCE * sold or (walk.reached is None and back > sold):
-            return _give_up(walk, "beyond_plan", plan.sells)
+    back = server_now - (walk.reached or walk.span.end)
+    # Where no bar came at all, everything from the plan's depth on is the plan's.
+    if plan.may_end_after(back) and (walk.reached is None or not plan.ends_before(back)):
+        return _give_up(walk, "beyond_plan", plan.sells)
     return dataclasses.replace(walk, stop=Stop.HISTORY_START)
 
 

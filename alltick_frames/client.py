@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import numbers
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
 from anyio.lowlevel import current_token
 
+from alltick_frames import clocks, holdings, kline
 from alltick_frames import estimate as estimates
-from alltick_frames import holdings, kline
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
 from alltick_frames.codes import check_codes
@@ -253,7 +253,8 @@ class AsyncClient:
     ) -> Any:
         kind = _one_of("frame", frame or self.settings.frame, FrameKind)
         self._know_plan()
-        table = holdings.coverage_table(self._archived(), *_selected(codes, period), self.settings.plan, utc_now())
+        selected = _selected(codes, period)
+        table = holdings.coverage_table(self._archived(), *selected, self.settings.plan, clocks.utc_now())
         return to_frame(table, kind)
 
     def _list_restatements(
@@ -276,18 +277,18 @@ class AsyncClient:
     ) -> kline.Question:
         """Judge what can be judged before anything is read or sent."""
         period = Period.parse(period)
-        now = utc_now()
+        clock = clocks.CallClock()
         question = kline.Question(
             codes=check_codes(codes, period),
             period=period,
-            asked=parse_range(range, period, now),
+            asked=parse_range(range, period, clock.start),
             forming=_one_of("forming", forming, kline.Forming),
             frame=_one_of("frame", frame or self.settings.frame, FrameKind),
             on_incomplete=_one_of("on_incomplete", on_incomplete or self.settings.on_incomplete, OnIncomplete),
             network=_one_of("network", network or self.settings.network, Network),
             max_wait=_duration("max_wait", max_wait),
             categorical=categorical,
-            asked_at=now,
+            clock=clock,
         )
         if question.forming == "keep" and question.network == "never":
             raise ArgumentError(
@@ -299,7 +300,7 @@ class AsyncClient:
     def _to_ask(self, question: kline.Question) -> dict[str, list[Walk]]:
         """See what has to be sent, and that it can be."""
         self._know_plan()
-        walks = kline.to_ask(question, self._archived(), self.settings.plan, utc_now())
+        walks = kline.to_ask(question, self._archived(), self.settings.plan)
         if walks and self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
@@ -321,7 +322,7 @@ class AsyncClient:
             )
         if question.max_wait is not None or (longest <= _SAID_FROM and price.suffices):
             return []
-        then = f"It should end by {utc_now() + longest:%Y-%m-%d %H:%M}Z"
+        then = f"It should end by {clocks.utc_now() + longest:%Y-%m-%d %H:%M}Z"
         if not price.suffices:
             then = (
                 "When they are used up a BudgetError ends it; what came is kept, and the same call goes on from there"
@@ -334,7 +335,7 @@ class AsyncClient:
         return estimates.price(
             walks,
             settings.plan,
-            utc_now(),
+            clocks.utc_now(),
             left_today=None if ledger is None else ledger.left_today(settings.plan),
             queue_s=0.0 if ledger is None else ledger.queue_s(settings.plan) or 0.0,
             latency_s=LATENCY_GUESS_S if self._transport is None else self._transport.latency_s,
@@ -343,8 +344,8 @@ class AsyncClient:
     def _estimate(self, codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
         question = self._ask(codes, period, range)
         self._know_plan()
-        archive, plan, now = self._archived(), self.settings.plan, utc_now()
-        walks = estimates.permitted(kline.to_ask(question, archive, plan, now), plan)
+        archive, plan, now = self._archived(), self.settings.plan, question.asked_at
+        walks = estimates.permitted(kline.to_ask(question, archive, plan), plan)
         return estimates.estimate(question, walks, archive, plan, now, self._price(walks))
 
     def _know_plan(self) -> None:
@@ -389,7 +390,7 @@ class AsyncClient:
         archive, plan = self._archived(), self.settings.plan
 
         def more(code: str) -> Sequence[Walk]:
-            return kline.walks_of(question, code, archive, plan, utc_now(), earlier)
+            return kline.walks_of(question, code, archive, plan, earlier)
 
         while walks:
             earlier = [*harvests]
@@ -401,25 +402,22 @@ class AsyncClient:
                     transport=self._connected(),
                     archive=archive,
                     plan=plan,
+                    clock=question.clock,
                     report=report,
                 )
             except AllTickError as error:
                 return error
             # Of a number of bars, the newest gap was filled; if that was not enough the next one follows. Of other
             # ranges more is lacking only if an answer has disproved what was known.
-            walks = kline.to_ask(question, archive, plan, utc_now(), harvests)
+            walks = kline.to_ask(question, archive, plan, harvests)
         return None
 
     def _hand_over(self, question: kline.Question, harvests: Sequence[Harvest], failure: AllTickError | None) -> Any:
         """Make the frame and speak of it where the caller is: not in the background thread."""
         archive, settings = self._archived(), self.settings
         try:
-            table = kline.to_table(question, harvests, archive, settings, utc_now())
-            verdict = (
-                kline.Verdict(failure)
-                if failure
-                else kline.judge(question, harvests, archive, settings.plan, utc_now())
-            )
+            table = kline.to_table(question, harvests, archive, settings)
+            verdict = kline.Verdict(failure) if failure else kline.judge(question, harvests, archive, settings.plan)
         except StoreError as error:
             raise failure or error from None
         frame = to_frame(table, question.frame, categorical=question.categorical)
@@ -447,7 +445,7 @@ class AsyncClient:
             raise AssertionError("a question without a token is refused")
         if self._transport is None or self._loop != loop:
             ledger = self._ledger(settings.token)
-            self._transport = Transport(settings.base_url, settings.token, ledger, lambda: utc_now())  # noqa: PLW0108  # as it is then
+            self._transport = Transport(settings.base_url, settings.token, ledger)
             self._loop = loop
         return self._transport
 
@@ -635,11 +633,6 @@ class Client:
     def _share(self, client: AsyncClient) -> None:
         self._client = client
         self._background = BackgroundLoop(on_stop=client.aclose)
-
-
-def utc_now() -> datetime:
-    """Read the clock: the only place that does."""
-    return datetime.now(UTC)
 
 
 def _selected(

@@ -91,7 +91,8 @@ def begins(known: Known, plan: Plan, now: datetime) -> HistoryStart | None:
         return None
     marked = any(first == start.key_us for first, _ in known.coverage)
     holds = _HISTORY_START_HOLDS if marked or start.reason else _NOTHING_HOLDS
-    if now - finality.instant(start.asked_at_us) > holds:
+    # Either way: a clock that was set back since may have been years ahead.
+    if abs(now - finality.instant(start.asked_at_us)) > holds:
         return None
     return start if _no_deeper(plan, start.plan) else None
 
@@ -129,7 +130,7 @@ def gaps(
     found: list[Gap] = []
     coverage = held(known)
     start = begins(known, plan, now)
-    holes = [hole for hole in known.holes if now - finality.instant(hole.at) <= _holds(hole)]
+    holes = [hole for hole in known.holes if abs(now - finality.instant(hole.at)) <= _holds(hole)]
     for missing in coverage.missing_from(span):
         rest = missing
         if start is not None and (first := finality.instant(start.key_us)) > missing.start:
@@ -296,6 +297,9 @@ def _history_start(walk: Walk, pages: Sequence[Judged], plan: Plan) -> HistorySt
     start = HistoryStart(first, plan.name, finality.microseconds(asked_at))
     for missing in walk.missing:
         if missing.reason in _EDGES:
+            # Refused elsewhere than where the plan ends, it may be a fault, or a plan that is being renewed.
+            if missing.reason == "beyond_plan" and not plan.may_end_after(asked_at - finality.instant(first)):
+                return None
             return msgspec.structs.replace(start, reason=missing.reason, detail=missing.detail)
     if walk.stop is Stop.HISTORY_START:
         return start

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from alltick_frames.backfill import Judged, Walk
+    from alltick_frames.clocks import CallClock
     from alltick_frames.decode import Page
     from alltick_frames.errors import ApiError
     from alltick_frames.ledger import Ledger
@@ -131,6 +132,7 @@ async def fetch(
     transport: Transport,
     archive: Archive,
     plan: Plan,
+    clock: CallClock,
     report: Report,
 ) -> None:
     """Carry out the *walks* of each code, and put what comes of them into *harvests*.
@@ -139,7 +141,7 @@ async def fetch(
     that the vendor refuses is noted in its harvest; the others go on. Any other failure ends all and is raised; what
     had come by then is in the archive, or in the harvests if that cannot be written.
     """
-    await _Crew(walks, harvests, replan, transport, archive, plan, report).work()
+    await _Crew(walks, harvests, replan, transport, archive, plan, clock, report).work()
 
 
 class _Crew:
@@ -153,6 +155,7 @@ class _Crew:
         transport: Transport,
         archive: Archive,
         plan: Plan,
+        clock: CallClock,
         report: Report,
     ) -> None:
         self._harvests = harvests
@@ -160,6 +163,7 @@ class _Crew:
         self._transport = transport
         self._archive = archive
         self._plan = plan
+        self._clock = clock
         self._report = report
         self._jobs = [_Job(some, Claim(archive.directory, code, some[0].period)) for code, some in walks.items()]
         self._waiting = deque(self._jobs)
@@ -283,7 +287,7 @@ class _Crew:
 
     def _shared(self) -> tuple[_Job, Harvest] | None:
         """Take a part of the longest walk, if that pays."""
-        now, crew = self._now(), workload.walkers(self._plan, self._transport.latency_s)
+        now, crew = self._clock(), workload.walkers(self._plan, self._transport.latency_s)
         left = {
             harvest: workload.pages_left(harvest.walk, self._plan, now, self._density(job), floor=job.floor)
             for harvest, job in self._active.items()
@@ -376,7 +380,7 @@ class _Crew:
                     self._transport.ledger.give_back(slot)
                     raise _NothingToSend
                 self._under_way.add(harvest)
-                answer = await self._transport.send(request, slot)
+                answer = await self._transport.send(request, slot, self._clock)
                 page = decode.kline_page(answer, request)
                 self._transport.ledger.answered()
         return answer, page
@@ -394,7 +398,7 @@ class _Crew:
     def _step(self) -> None:
         self._answers += 1
         self._done.append(time.monotonic())
-        now = self._now()
+        now = self._clock()
         shares = {job: self._density(job) for job in (*self._active.values(), *(job for job, _ in self._ready))}
         to_go = sum(
             workload.pages_left(harvest.walk, self._plan, now, shares[job], floor=job.floor)
@@ -412,9 +416,6 @@ class _Crew:
 
     def _density(self, job: _Job) -> float:
         return workload.density(harvest.walk for harvest in job.harvests)
-
-    def _now(self) -> datetime:
-        return self._transport.now()
 
 
 class _NothingToSend(Exception):  # noqa: N818  # no error

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from alltick_frames.backfill import Judged, Walk
+    from alltick_frames.clocks import CallClock
     from alltick_frames.errors import AllTickError, AllTickWarning
     from alltick_frames.fetch import Harvest
     from alltick_frames.periods import Period
@@ -54,7 +55,12 @@ class Question:
     categorical: bool
     network: Network
     max_wait: timedelta | None
-    asked_at: datetime
+    clock: CallClock
+
+    @property
+    def asked_at(self) -> datetime:
+        """When the call began."""
+        return self.clock.start
 
     def __str__(self) -> str:
         more = f" and {len(self.codes) - 1} more" if len(self.codes) > 1 else ""
@@ -69,17 +75,13 @@ class Verdict:
     notices: tuple[AllTickWarning, ...] = ()
 
 
-def to_ask(
-    question: Question, archive: Archive, plan: Plan, clock: datetime, harvests: Sequence[Harvest] = ()
-) -> dict[str, list[Walk]]:
+def to_ask(question: Question, archive: Archive, plan: Plan, harvests: Sequence[Harvest] = ()) -> dict[str, list[Walk]]:
     """Give by code the walks through what has to be asked for after *harvests*: nothing if all is held."""
-    return {
-        code: walks for code in question.codes if (walks := walks_of(question, code, archive, plan, clock, harvests))
-    }
+    return {code: walks for code in question.codes if (walks := walks_of(question, code, archive, plan, harvests))}
 
 
 def walks_of(
-    question: Question, code: str, archive: Archive, plan: Plan, clock: datetime, harvests: Sequence[Harvest] = ()
+    question: Question, code: str, archive: Archive, plan: Plan, harvests: Sequence[Harvest] = ()
 ) -> list[Walk]:
     """Give the walks through what has to be asked of *code* after *harvests*.
 
@@ -88,20 +90,19 @@ def walks_of(
     before = [harvest for harvest in harvests if harvest.walk.code == code]
     if question.network == "never" or any(harvest.refusal is not None for harvest in before):
         return []
-    walks = _walks(question, code, archive, plan, clock, [harvest.walk for harvest in before])
+    walks = _walks(question, code, archive, plan, [harvest.walk for harvest in before])
     # A gap that stays is for the verdict to name, not to be asked for again and again.
     planned = [harvest.planned for harvest in before]
     return [walk for walk in walks if walk.span not in planned]
 
 
-def _walks(
-    question: Question, code: str, archive: Archive, plan: Plan, clock: datetime, walked: Sequence[Walk]
-) -> Iterator[Walk]:
+def _walks(question: Question, code: str, archive: Archive, plan: Plan, walked: Sequence[Walk]) -> Iterator[Walk]:
     period, asked = question.period, question.asked
     known = archive.known(code, period)
     span = _needed(question, code, archive)
     looked_at = _looked_at(walked)
-    lacking = evidence.gaps(known, code, period, span, plan, question.asked_at, looked_at=looked_at, clock=clock)
+    asked_at, clock = question.asked_at, question.clock()
+    lacking = evidence.gaps(known, code, period, span, plan, asked_at, looked_at=looked_at, clock=clock)
     gaps = [gap.span for gap in lacking if gap.reason == "not_held"]
     if question.forming == "keep" and asked.open_end and not walked:
         gaps = _with_newest(gaps, span, evidence.held(known))
@@ -175,9 +176,7 @@ def _first_stamp(held: Held) -> datetime | None:
     return held.bars["timestamp"][0].as_py() if len(held.bars) else None
 
 
-def to_table(
-    question: Question, harvests: Sequence[Harvest], archive: Archive, settings: Settings, now: datetime
-) -> pa.Table:
+def to_table(question: Question, harvests: Sequence[Harvest], archive: Archive, settings: Settings) -> pa.Table:
     """Give what is held: by code in the asked order, then time; one row per code and stamp."""
     names = pa.array(question.codes, pa.string())
     schema = schemas.KLINE.append(schemas.CLOSED) if question.forming == "keep" else schemas.KLINE
@@ -185,7 +184,7 @@ def to_table(
     for position, code in enumerate(question.codes):
         rows = _rows(question, code, [harvest for harvest in harvests if harvest.walk.code == code], archive)
         tables.append(rows.add_column(0, schemas.CODE, _codes(rows, position, names)))
-    described = schema.with_metadata(_metadata(question, settings, now))
+    described = schema.with_metadata(_metadata(question, settings, question.clock()))
     return pa.concat_tables(tables).cast(schema).replace_schema_metadata(described.metadata)
 
 
@@ -235,13 +234,13 @@ def _metadata(question: Question, settings: Settings, now: datetime) -> dict[str
     }
 
 
-def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, plan: Plan, clock: datetime) -> Verdict:
+def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, plan: Plan) -> Verdict:
     """Say what the vendor could not give: as an error, a warning or not at all, as asked."""
     refusals = {harvest.walk.code: harvest for harvest in harvests if harvest.refusal is not None}
     if refusals and len(question.codes) == 1:
         return Verdict(refusals[question.codes[0]].refusal)
     # What closed while pages came is not missing: it could not be asked for when the call was made.
-    now = question.asked_at
+    now, clock = question.asked_at, question.clock()
     walked = [harvest.walk for harvest in harvests]
     missing: list[Missing] = []
     starts: dict[str, HistoryStart] = {}

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import os
 import sqlite3
-import sys
 import threading
 import time
 import weakref
@@ -21,6 +20,7 @@ import anyio
 import msgspec
 
 from alltick_frames.budget import Budget, State
+from alltick_frames.clocks import uptime_s
 from alltick_frames.errors import BudgetError, BudgetWarning
 from alltick_frames.plans import Plan
 
@@ -33,8 +33,6 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 _FILE = "ledger-1.sqlite3"  # the number is that of what a row holds
-# Python's monotonic clock stands still in a laptop that sleeps; these go on.
-_CLOCKS = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC_RAW"}
 _IN_MEMORY = ":memory:"
 # A waiter that wakes later than the plan's margin, within these bounds, gives its slot up: sent now, its request would
 # crowd the slots that follow. Even an idle machine wakes a few milliseconds late. What measured jitter adds to the
@@ -300,7 +298,7 @@ class _LockedError(Exception):
 
 def read_clocks() -> Reading:
     """Read this machine's clocks: the only place of the budget that does."""
-    return Reading(_boot(), _uptime(), time.time())
+    return Reading(_boot(), uptime_s(), time.time())
 
 
 def shift_after(kept: Kept, now: Reading) -> float:
@@ -331,11 +329,6 @@ def _open(directory: Path | None) -> sqlite3.Connection:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-
-
-def _uptime() -> float:
-    clock = _CLOCKS.get(sys.platform)
-    return time.monotonic() if clock is None else time.clock_gettime(getattr(time, clock))
 
 
 @functools.cache

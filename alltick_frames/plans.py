@@ -30,6 +30,8 @@ __all__ = [
 
 
 _YEAR = timedelta(days=365.25)
+# Within a tenth of the depth that is sold, the start of history is the plan's, not the listing's.
+_DEPTH_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,14 @@ class Plan:
     def history(self) -> timedelta | None:
         """The depth of quote-family history that the plan sells, "about"."""
         return None if self.history_years is None else self.history_years * _YEAR
+
+    def may_end_after(self, back: timedelta) -> bool:
+        """Whether history may end so far back because the plan sells no more."""
+        return self.history is not None and back >= (1 - _DEPTH_TOLERANCE) * self.history
+
+    def ends_before(self, back: timedelta) -> bool:
+        """Whether the plan surely sells nothing so far back."""
+        return self.history is not None and back > (1 + _DEPTH_TOLERANCE) * self.history
 
     @property
     def sells(self) -> str:

@@ -57,13 +57,11 @@ class Transport:
         base_url: str,
         token: Token,
         ledger: Ledger,
-        clock: Callable[[], datetime],
         http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url = base_url
         self._token = token
         self.ledger = ledger
-        self._clock = clock
         self._latencies_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._http = http or httpx.AsyncHTTPTransport(
             verify=True, proxy=_proxy_for(base_url), limits=httpx.Limits(keepalive_expiry=4.0)
@@ -75,10 +73,6 @@ class Transport:
         """How long an answer takes, going by the last ones."""
         enough = len(self._latencies_s) >= _TELLING
         return statistics.median(self._latencies_s) if enough else LATENCY_GUESS_S
-
-    def now(self) -> datetime:
-        """Read our clock."""
-        return self._clock()
 
     async def turn(self) -> float:
         """Take the next slot, and return shortly before it comes.
@@ -92,8 +86,10 @@ class Transport:
         await self.ledger.wait_until_near(slot, _LEAD_S)
         return slot
 
-    async def send(self, request: KlineRequest, slot: float) -> Answer:
+    async def send(self, request: KlineRequest, slot: float, clock: Callable[[], datetime]) -> Answer:
         """Send *request* in its *slot*, or a later one if that has passed, and read all of the answer.
+
+        *clock* says when.
 
         Raises
         ------
@@ -104,7 +100,7 @@ class Transport:
         """
         trace = new_trace()
         try:
-            return await self._exchange(request, trace, slot)
+            return await self._exchange(request, trace, slot, clock)
         except Exception as error:  # noqa: BLE001  # whatever httpx raises, its frames hold the URL
             failure: BaseException = _translated(error, self._base_url, trace)
         except BaseException as error:  # noqa: BLE001  # cancellation goes on, without those frames
@@ -116,15 +112,15 @@ class Transport:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _exchange(self, request: KlineRequest, trace: str, slot: float) -> Answer:
-        asked_at, sent_s, unused = self._clock(), time.monotonic(), True
+    async def _exchange(self, request: KlineRequest, trace: str, slot: float, clock: Callable[[], datetime]) -> Answer:
+        asked_at, sent_s, unused = clock(), time.monotonic(), True
 
         async def on_event(event: str, _info: dict[str, Any]) -> None:
             nonlocal asked_at, sent_s, slot, unused
             if event == _SENDING:
                 unused = False  # or given back there
                 slot = await self.ledger.wait_for(slot)
-                asked_at, sent_s = self._clock(), time.monotonic()
+                asked_at, sent_s = clock(), time.monotonic()
                 patience.deadline = anyio.current_time() + _ANSWERED_WITHIN_S
             elif event == _ANSWERED:
                 self.ledger.arrived(slot)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import alltick_frames as at
-from alltick_frames import client as client_module
+from alltick_frames import clocks
 from alltick_frames.sandbox.readings import Readings
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def set_clocks(server: at.sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> C
     def set_both(at: str | datetime) -> None:
         now = datetime.fromisoformat(at) if isinstance(at, str) else at
         server.set_clock(now, frozen=True)
-        monkeypatch.setattr(client_module, "utc_now", lambda: now)
+        monkeypatch.setattr(clocks, "utc_now", lambda: now)
 
     return set_both
 

@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 
 import alltick_frames as at
-from alltick_frames import client as client_module
+from alltick_frames import clocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NEVER: dict[str, Any] = {"network": "never", "token": None}
 IGNORE: dict[str, Any] = {"on_incomplete": "ignore"}
-KILLS = int(os.environ.get("ALLTICK_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("ALLTICK_TEST_KILLS", "20"))
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ class TestWhatMustNotGoUnsaid:
     ) -> None:
         client = connect()
         server.set_clock("2026-03-18T15:00:50Z", frozen=True)
-        monkeypatch.setattr(client_module, "utc_now", lambda: datetime(2026, 3, 18, 15, 0, 50, tzinfo=UTC) + ahead)
+        monkeypatch.setattr(clocks, "utc_now", lambda: datetime(2026, 3, 18, 15, 0, 50, tzinfo=UTC) + ahead)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", at.ClockSkewWarning)
             client.get_kline("EURUSD", "1m", "2026-03-18T14:00Z/")

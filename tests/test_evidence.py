@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alltick_frames import evidence, finality, kline, schemas
+from alltick_frames import clocks, evidence, finality, kline, schemas
 from alltick_frames.backfill import Judged, absorb, adjoins, begins_well, given_back, next_request, split
 from alltick_frames.decode import Page
 from alltick_frames.errors import IncompleteDataError
@@ -97,6 +97,11 @@ class Caller:
     chance: random.Random
 
     def call(self, asked: Asked) -> tuple[list[int], kline.Verdict]:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(clocks, "utc_now", lambda: self.vendor.now)
+            return self._call(asked)
+
+    def _call(self, asked: Asked) -> tuple[list[int], kline.Verdict]:
         question = kline.Question(
             codes=(self.code,),
             period=PERIOD,
@@ -107,19 +112,17 @@ class Caller:
             categorical=False,
             network="auto",
             max_wait=None,
-            asked_at=self.vendor.now,
+            clock=clocks.CallClock(),
         )
         harvests: list[Harvest] = []
         rounds = 0
-        while more := kline.to_ask(question, self.archive, PLAN, self.vendor.now, harvests):
+        while more := kline.to_ask(question, self.archive, PLAN, harvests):
             for walk in more[self.code]:
                 harvests += self.fill(walk)
             rounds += 1
             assert rounds < 30
-        table = kline.to_table(question, harvests, self.archive, SETTINGS, self.vendor.now)
-        return table["timestamp"].cast(pa.int64()).to_pylist(), kline.judge(
-            question, harvests, self.archive, PLAN, self.vendor.now
-        )
+        table = kline.to_table(question, harvests, self.archive, SETTINGS)
+        return table["timestamp"].cast(pa.int64()).to_pylist(), kline.judge(question, harvests, self.archive, PLAN)
 
     def fill(self, walk: Walk) -> list[Harvest]:
         """Walk, and at times let another walk a part of it, in any order."""

@@ -20,6 +20,7 @@ import alltick_frames as at
 from alltick_frames import decode, errors
 from alltick_frames import ledger as ledger_module
 from alltick_frames.budget import Budget
+from alltick_frames.clocks import utc_now
 from alltick_frames.ledger import Ledger
 from alltick_frames.plans import plan_named
 from alltick_frames.settings import Token, resolve
@@ -287,13 +288,11 @@ def test_an_answer_that_is_no_page_says(status: int, body: bytes, kind: type[at.
 
 
 async def send(transport: Transport, request: KlineRequest) -> Answer:
-    return await transport.send(request, await transport.turn())
+    return await transport.send(request, await transport.turn(), utc_now)
 
 
 def test_an_unreachable_server_says() -> None:
-    transport = Transport(
-        "http://127.0.0.1:9", Token("x"), Ledger(plan_named("professional")), lambda: datetime.now(UTC)
-    )
+    transport = Transport("http://127.0.0.1:9", Token("x"), Ledger(plan_named("professional")))
     with pytest.raises(at.TransportError) as caught:
         asyncio.run(send(transport, REQUEST))
     assert said(caught.value) == (

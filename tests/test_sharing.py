@@ -242,10 +242,10 @@ def test_a_neighbour_that_gets_two_parts_back_is_walked_once(
     began, answered = time.monotonic(), set[datetime]()
     send, page_of = Transport.send, decode.kline_page
 
-    async def hang(transport: Transport, request: KlineRequest, slot: float) -> Answer:
+    async def hang(transport: Transport, request: KlineRequest, slot: float, clock: Any) -> Answer:
         if request.end is not None and request.end < newest_part and request.end not in answered:
             await asyncio.sleep(max(0.0, began + 2 - time.monotonic()))
-        return await send(transport, request, slot)
+        return await send(transport, request, slot, clock)
 
     def nothing_at_first(answer: Answer, request: KlineRequest) -> Page:
         page = page_of(answer, request)

@@ -18,7 +18,7 @@ PACKAGE = Path(at.__file__).parent
 # A module imports from its own row or a row above; type-checking imports do not count.
 ROWS = (
     ("__init__",),
-    ("errors", "notices", "periods"),
+    ("clocks", "errors", "notices", "periods"),
     ("codes", "plans", "schemas", "spans"),
     ("ranges", "settings", "calendars", "finality", "hours"),
     ("wire", "decode", "backfill", "budget", "segments", "records", "log", "evidence", "workload"),

@@ -302,10 +302,13 @@ def _child(options: list[str]) -> Iterator[dict[str, str]]:
 def _environment() -> dict[str, str]:
     """Return an environment in which the child finds this very package.
 
-    With ``-P`` the current directory is not searched, where a user's own ``random.py`` may lie.
+    With ``-P`` the current directory is not searched, where a user's own ``random.py`` may lie. A token that is
+    meant for the vendor is none of the child's business.
     """
     here = str(Path(__file__).resolve().parents[2])
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ALLTICK_TOKEN")}
+    return {**others, "PYTHONPATH": path}
 
 
 def _ready(process: subprocess.Popen[bytes], errors: IO[bytes]) -> dict[str, str]:
