@@ -1,0 +1,136 @@
+"""`python -m tests.everything DIRECTORY`: whatever can leave a trace is done once, and leaves it in DIRECTORY.
+
+The sandbox and its token are in the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import faulthandler
+import io
+import logging
+import os
+import pickle
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import tenacity
+
+import alltick_frames as at
+from alltick_frames import fetch, transport
+from alltick_frames.sandbox.faults import FAULTS
+from tests.leaks import everything_a_traceback_shows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CALL = ("EURUSD", "1h", "2026-03-02/2026-03-06")
+LIMITS = {"kline": (500, 1), "combined": (500, 1), "minute": (30_000, 60)}
+
+
+class Stopped(Exception):  # noqa: N818  # no error
+    """What a caller raises to stop."""
+
+
+def main(directory: Path) -> None:
+    """Do everything."""
+    logging.basicConfig(filename=directory / "log.txt", level=logging.DEBUG)
+    logging.captureWarnings(capture=True)
+    warnings.simplefilter("always")
+    # What cannot be cured is given up soon.
+    for module, name, value in (
+        (transport, "_ANSWERED_WITHIN_S", 0.3),
+        (fetch, "_FAULTS_BORNE", 2),
+        (fetch, "_BACK_OFF", tenacity.wait_none()),
+        (fetch, "_THROTTLED_AT_MOST_S", 0.2),
+    ):
+        setattr(module, name, value)
+    url, token = os.environ["ALLTICK_BASE_URL"], os.environ["ALLTICK_TOKEN"]
+    server = at.sandbox.Sandbox(url, token, "professional", directory / "unused")
+    del token
+    (directory / "errors").mkdir()
+
+    def failing(name: str, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001  # all are to be seen
+            (directory / "errors" / f"{name}.txt").write_text(everything_a_traceback_shows(error))
+        else:
+            raise AssertionError(f"{name} did not fail")
+
+    succeed(directory)
+    for fault in FAULTS:
+        server.configure(faults={fault: 1.0})
+        # A pause is twice as long as the one before it.
+        os.environ["ALLTICK_STATE_DIR"] = str(directory / "states" / fault)
+        with at.Client(cache_dir=directory / "faults" / fault, limits=LIMITS) as client:
+            failing(fault, lambda client=client: client.get_kline(*CALL))  # type: ignore[misc]
+    server.configure(faults={})
+    os.environ["ALLTICK_STATE_DIR"] = str(directory / "state")
+    for name, settings in (
+        ("unreachable", {"base_url": "http://127.0.0.1:9"}),
+        ("unresolved", {"base_url": "https://quote.alltick.invalid"}),
+        ("archive is a file", {"cache_dir": __file__}),
+        ("plan", {"plan": "gold"}),
+        ("plain http", {"base_url": "http://quote.alltick.co"}),
+        ("limits", {"limits": {"kline": "fast"}}),
+    ):
+        failing(name, lambda settings=settings: at.Client(**settings).get_kline(*CALL))  # type: ignore[misc]
+    for name, arguments in (
+        ("code", ("00700.HK", "1h", "1d")),
+        ("period", ("EURUSD", "7m", "1d")),
+        ("range", ("EURUSD", "1h", "2026-03-06/2026-03-02")),
+        ("incomplete", ("700.HK", "1m", "2024-01-01/2024-01-31")),
+        ("unknown", ("NOSUCHCODE", "1h", "1d")),
+    ):
+        failing(name, lambda arguments=arguments: at.get_kline(*arguments))  # type: ignore[misc]
+    failing("budget", lambda: at.get_kline("BTCUSDT", "1m", "30d", max_wait=0))
+    failing("stopped", lambda: at.get_kline("BTCUSDT", "1m", "30d", progress=stop))
+    server.configure(latency_ms=300)
+    failing("cancelled", lambda: asyncio.run(cancelled(), debug=True))
+    server.configure(latency_ms=0)
+
+
+def succeed(directory: Path) -> None:
+    """Fetch, show and keep everything that there is to be had."""
+    with (directory / "progress.txt").open("w") as bar:
+        stderr, sys.stderr = sys.stderr, bar
+        frame = at.get_kline(*CALL, progress=True)
+        sys.stderr = stderr
+    table, pandas = at.get_kline(*CALL, frame="arrow"), at.get_kline(*CALL, frame="pandas")
+    client = at.Client()
+    asynchronous = at.AsyncClient()
+    things: list[Any] = [client, asynchronous, client.settings, client.settings.token, at.Client.__new__(at.Client)]
+    things += [client.estimate_kline("BTCUSDT", "1m", "1y"), at.coverage(), at.restatements(), frame, pandas, table]
+    shown = io.StringIO()
+    for thing in things:
+        print(repr(thing), str(thing), f"{thing}", getattr(thing, "_repr_html_", str)(), file=shown)
+    (directory / "shown.txt").write_text(shown.getvalue() + table.schema.to_string() + str(table.schema.metadata))
+    copies = [client, asynchronous, copy.copy(asynchronous), frame, pandas, table]
+    (directory / "pickled").write_bytes(b"".join(map(pickle.dumps, copies)))
+    frame.write_parquet(directory / "frame.parquet")
+    frame.write_csv(directory / "frame.csv")
+    frame.write_ipc(directory / "frame.arrow")
+    pandas.to_pickle(directory / "frame.pickle")
+    pl.DataFrame(pl.from_arrow(table)).write_json(directory / "frame.json")
+    with (directory / "threads.txt").open("w") as file:
+        faulthandler.dump_traceback(file)
+
+
+def stop(_done: int, _total: int, _eta: float) -> None:
+    """Stop at the first answer."""
+    raise Stopped
+
+
+async def cancelled() -> None:
+    """Leave a call that takes too long."""
+    async with at.AsyncClient(limits=LIMITS) as client:
+        await asyncio.wait_for(client.get_kline(["BTCUSDT", "GOLD"], "1m", "10d"), 0.5)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
