@@ -44,7 +44,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 CALL = ("EURUSD", "1h", "2026-03-02/2026-03-06")
 
-KILLED = "import alltick_frames as at; at.get_kline(['EURUSD', 'BTCUSDT'], '1m', '2026-01-01/2026-03-13', progress=False)"
+KILLED = """
+import alltick_frames as at
+at.get_kline(["EURUSD", "BTCUSDT"], "1m", "2026-01-01/2026-03-13", progress=False)
+"""
 CELLS = (
     "import alltick_frames as at\nclient = at.Client()\nclient",
     "client.estimate_kline('BTCUSDT', '1m', '1y')",
