@@ -92,6 +92,9 @@ def get(
         except IncompleteDataError as error:
             incomplete = error
             frame = error.frame
+        except KeyboardInterrupt:
+            typer.echo("alltick: interrupted; what came is kept, and the same command goes on from there", err=True)
+            raise
     if output is None or writer is None:
         typer.echo(_as_text(frame))
     else:

@@ -59,6 +59,9 @@ def test_a_long_wait_is_said_before_it_begins(server: at.sandbox.Sandbox) -> Non
         assert server.counters()["requests"] <= 1
         running.send_signal(signal.SIGINT)
         assert running.wait(timeout=5) == 130
+        assert (
+            "alltick: interrupted; what came is kept, and the same command goes on from there" in running.stderr.read()
+        )
     done = alltick(server, "get", "BTCUSDT", "-p", "1m", "-r", "30d", "--max-wait", "1")
     assert done.returncode == 4
     assert "max_wait=1 s does not suffice" in done.stderr

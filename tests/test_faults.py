@@ -37,6 +37,7 @@ THROTTLES = ("throttled_http_429", "throttled_ret_605", "connection_will_be_clos
 PASSING = (*WAYS, *DAMAGE, *THROTTLES, "halt_failure", "not_found", "server_error", "bad_gateway", "empty_body")
 QUESTION = (["EURUSD", "GOLD"], "1m", "2026-03-02/2026-03-13")
 MANY = f"{os.environ.get('ALLTICK_TEST_FAULTS_SINCE', '2026-01-01')}/2026-03-13"
+SHORT_PAUSES = {**UNHURRIED, "pause_s": 0.05}
 TRACE = re.compile(r"trace alltick-frames-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
@@ -85,9 +86,8 @@ def test_the_whole_is_the_truth(whole: pl.DataFrame, server: at.sandbox.Sandbox)
 def test_the_same_frame_comes_when_some_requests_fail(
     server: at.sandbox.Sandbox, connect: Connect, whole: pl.DataFrame, fewest: int, fault: str
 ) -> None:
-    # Every throttling is a pause of a second for all.
-    server.configure(faults={fault: 0.05 if fault in THROTTLES else 0.15}, fault_seed=5)
-    client = connect()
+    server.configure(faults={fault: 0.15}, fault_seed=5)
+    client = connect(limits=SHORT_PAUSES)
     assert client.get_kline(*QUESTION).equals(whole)
     assert failed(server) >= 2
     assert server.counters()["answers"]["ok"] == fewest
@@ -113,7 +113,7 @@ def test_what_cannot_be_cured_is_said_with_its_trace(
         if done >= fewest // 2:
             server.configure(faults={fault: 1.0})
 
-    client = connect()
+    client = connect(limits=SHORT_PAUSES)
     with pytest.raises(at.AllTickError) as caught:
         client.get_kline(*QUESTION, progress=fail)
     # What is refused of a code is missing, and says so; the others are failures.
@@ -124,6 +124,21 @@ def test_what_cannot_be_cured_is_said_with_its_trace(
     assert caught.value.frame.equals(client.get_kline(*QUESTION, network="never", on_incomplete="ignore"))
     assert client.get_kline(*QUESTION).equals(whole)
     assert server.counters()["answers"]["ok"] <= fewest + 1
+
+
+@pytest.mark.parametrize("fault", THROTTLES)
+def test_a_storm_of_throttling_is_sat_out(
+    server: at.sandbox.Sandbox, connect: Connect, whole: pl.DataFrame, fewest: int, fault: str
+) -> None:
+    client = connect(limits=SHORT_PAUSES)
+
+    def begin(done: int, _total: int, _eta: float) -> None:
+        if done == fewest // 2:
+            server.fail_next(25, fault)
+
+    # More failures than any other fault is forgiven, each pause twice as long as the one before.
+    assert client.get_kline(*QUESTION, progress=begin).equals(whole)
+    assert server.counters()["answers"] == {"ok": fewest, fault: 25}
 
 
 def test_a_request_is_sent_ten_times_before_it_has_failed(
