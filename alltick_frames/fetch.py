@@ -52,7 +52,7 @@ _FAULTS_BORNE = 10
 _THROTTLED_AT_MOST_S = 600
 _BACK_OFF = tenacity.wait_random_exponential(multiplier=0.2, max=5)
 # Of the second that a fetched page may take to be durable, writing gets the rest.
-_SAVE_EVERY_S = 0.75
+_SAVE_EVERY_S = 0.5
 # How often to look whether another has let go of a code, and what it has stored meanwhile.
 _TRY_EVERY_S, _LOOK_EVERY_S = 0.05, 0.5
 # One that stores nothing for so long was stopped or is being throttled; at slow rates, for so many requests.
