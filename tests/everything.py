@@ -63,6 +63,9 @@ def main(directory: Path) -> None:
             raise AssertionError(f"{name} did not fail")
 
     succeed(directory)
+    at.Client(cache_dir=directory / "damaged").get_kline(*CALL)
+    for index in (directory / "damaged").glob("*/cache.db*"):
+        index.write_bytes(b"no database" * 1_000)
     for fault in FAULTS:
         server.configure(faults={fault: 1.0})
         # A pause is twice as long as the one before it.
@@ -75,6 +78,7 @@ def main(directory: Path) -> None:
         ("unreachable", {"base_url": "http://127.0.0.1:9"}),
         ("unresolved", {"base_url": "https://quote.alltick.invalid"}),
         ("archive is a file", {"cache_dir": __file__}),
+        ("archive is damaged", {"cache_dir": directory / "damaged"}),
         ("plan", {"plan": "gold"}),
         ("plain http", {"base_url": "http://quote.alltick.co"}),
         ("limits", {"limits": {"kline": "fast"}}),

@@ -6,19 +6,20 @@ import asyncio
 import base64
 import http.server
 import json
-import logging
 import os
 import pickle
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -39,13 +40,15 @@ from alltick_frames.wire import KlineRequest
 from .leaks import FORMS, TOKEN, everything_a_traceback_shows, holds_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
 CALL = ("EURUSD", "1h", "2026-03-02/2026-03-06")
 
 KILLED = """
+import faulthandler, signal
 import alltick_frames as at
+faulthandler.register(signal.SIGUSR1)
 at.get_kline(["EURUSD", "BTCUSDT"], "1m", "2026-01-01/2026-03-13", progress=False)
 """
 CELLS = (
@@ -69,16 +72,19 @@ QUESTION = ("EURUSD", "-p", "1h", "-r", "2026-03-02/2026-03-06")
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run everything, each with all it could write to in one directory."""
     directory = tmp_path_factory.mktemp("artefacts")
-    with at.sandbox.running(token=TOKEN, clock="2026-03-18T15:00:30Z", frozen=True, limits=False) as server:
+    sandbox: dict[str, Any] = {"token": TOKEN, "clock": "2026-03-18T15:00:30Z", "frozen": True, "limits": False}
+    # Both at a time, and so two sandboxes: one of them has faults.
+    with at.sandbox.running(**sandbox) as server, at.sandbox.running(**sandbox) as faulty, ThreadPoolExecutor() as pool:
         environment = environment_in(directory, server)
-        run_everything(directory, environment)
+        everything = pool.submit(run_everything, directory, {**environment, "ALLTICK_BASE_URL": faulty.url})
         kill(directory, environment, server)
         run_commands(directory, environment, tmp_path_factory.mktemp("elsewhere"))
         run(directory, environment, "notebook", sys.executable, "-c", NOTEBOOK, json.dumps(CELLS), "x.ipynb")
-        yield directory
+        everything.result()
+    return directory
 
 
 def environment_in(directory: Path, server: at.sandbox.Sandbox) -> dict[str, str]:
@@ -117,6 +123,10 @@ def kill(directory: Path, environment: dict[str, str], server: at.sandbox.Sandbo
             time.sleep(0.01)
         if Path("/proc").is_dir():
             (directory / "cmdline").write_bytes(Path(f"/proc/{child.pid}/cmdline").read_bytes())
+        child.send_signal(signal.SIGUSR1)
+        until = time.monotonic() + 10
+        while b"most recent call first" not in (directory / "killed.out").read_bytes() and time.monotonic() < until:
+            time.sleep(0.01)
         child.send_signal(signal.SIGKILL)
         child.wait()
 
@@ -148,12 +158,12 @@ def run_commands(directory: Path, environment: dict[str, str], elsewhere: Path) 
 
 class TestEverythingThatIsLeft:
     def test_holds_no_token(self, directory: Path) -> None:
+        files = {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
         leaks = [
-            (str(path.relative_to(directory)), name)
-            for path in directory.rglob("*")
-            if path.is_file()
+            (str(path), name)
+            for path, content in files.items()
             for name, form in FORMS.items()
-            if form in path.read_bytes() or form in str(path).encode()
+            if form in content or form in str(path).encode()
         ]
         assert leaks == []
 
@@ -166,6 +176,7 @@ class TestEverythingThatIsLeft:
             assert "Traceback" in error.read_text()
         assert "get_kline" in (directory / "errors" / "drop.txt").read_text()  # locals and code of our frames
         assert "Traceback" in (directory / "crash.out").read_text()
+        assert "most recent call first" in (directory / "killed.out").read_text()
         assert "Token(***)" in (directory / "shown.txt").read_text()
         assert "Current thread" in (directory / "threads.txt").read_text()
         assert "%|" in (directory / "progress.txt").read_text()
@@ -238,6 +249,23 @@ def test_a_half_made_client_can_be_shown() -> None:
     assert repr(at.AsyncClient.__new__(at.AsyncClient)) == "AsyncClient(not initialised)"
 
 
+def process_with(argument: str) -> Path:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may have ended
+            if argument.encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                return process
+    raise LookupError(argument)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc on this system")
+def test_the_sandbox_does_not_inherit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLTICK_TOKEN", TOKEN)
+    with at.sandbox.running(token="the sandbox's own"):
+        environment = (process_with("the sandbox's own") / "environ").read_bytes()
+    assert b"PYTHONPATH=" in environment
+    assert not holds_token(environment)
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601], ids=oct)
 @pytest.mark.parametrize("through", ["token", "link"])
 def test_a_token_file_that_others_may_use_is_refused(
@@ -255,25 +283,57 @@ def test_a_token_file_that_others_may_use_is_refused(
     assert at.Client().settings.token == Token(TOKEN)
 
 
-class Listener:
-    """A server on loopback that answers everything alike, and remembers what it was asked for."""
+class Sent(NamedTuple):
+    """What a server answers; without a status, *body* alone."""
 
-    def __init__(self, status: int = 200, location: str = "", tls: ssl.SSLContext | None = None) -> None:
-        asked: list[str] = []
+    status: int = 200
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Listener:
+    """A server on loopback that counts connections, and remembers what it was asked for."""
+
+    def __init__(self, answer: Callable[[str], Sent] = lambda _: Sent(), tls: ssl.SSLContext | None = None) -> None:
+        self.asked: list[str] = []
+        self.connections = 0
+        listener = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                asked.append(self.path)
+                listener.asked.append(self.path)
+                status, headers, body = answer(self.path)
+                if not status:
+                    self.wfile.write(body)
+                    return
                 self.send_response(status)
-                self.send_header("location", location)
-                self.send_header("content-length", "0")
+                for name, value in {**headers, "content-length": str(len(body))}.items():
+                    self.send_header(name, value)
                 self.end_headers()
+                self.wfile.write(body)
+
+            def do_CONNECT(self) -> None:
+                listener.asked.append(f"{self.path} {self.headers}")
+                host, port = self.path.split(":")
+                with socket.create_connection((host, int(port))) as there:
+                    self.send_response(200)
+                    self.end_headers()
+                    back = threading.Thread(target=pass_on, args=(there, self.connection))
+                    back.start()
+                    pass_on(self.connection, there)
+                    back.join()
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.asked = asked
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def get_request(self) -> tuple[socket.socket, Any]:
+                listener.connections += 1
+                return super().get_request()  # where a handshake fails
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up on a bad certificate
         if tls is not None:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
@@ -293,27 +353,48 @@ def client_of(base_url: str, directory: Path) -> at.Client:
     return at.Client(TOKEN, plan="professional", base_url=base_url, cache_dir=directory)
 
 
+def pass_on(here: socket.socket, there: socket.socket) -> None:
+    with suppress(OSError):
+        while content := here.recv(1 << 16):
+            there.sendall(content)
+        there.shutdown(socket.SHUT_WR)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(
     "target", ["https://127.0.0.1:{port}/", "http://localhost:{port}/", "file:///etc/passwd", "/x"]
 )
-def test_a_redirect_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, target: str) -> None:
-    caplog.set_level(logging.DEBUG)
+def test_a_redirect_is_not_followed(tmp_path: Path, status: int, target: str) -> None:
     with Listener().running() as elsewhere:
         location = f"{target.format(port=elsewhere.port)}?token={quote(TOKEN, safe='')}"
         with (
-            Listener(status, location).running() as server,
+            Listener(lambda _: Sent(status, {"location": location})).running() as server,
             client_of(f"http://127.0.0.1:{server.port}", tmp_path) as client,
             pytest.raises(at.TransportError, match=rf"redirect \(HTTP {status}\), which is refused") as caught,
         ):
             client.get_kline(*CALL)
-        assert (len(server.asked), elsewhere.asked) == (1, [])
+        assert (len(server.asked), elsewhere.connections) == (1, 0)
     assert holds_token(server.asked[0])  # the one place where it belongs
-    assert "location" in caplog.text.lower()
-    assert not holds_token(caplog.text)
+    assert not holds_token(shown_of(caught))
+
+
+def shown_of(caught: pytest.ExceptionInfo[BaseException]) -> str:
+    """Give what the traceback shows below the frame of the test, which knows what the server sends."""
     assert caught.tb.tb_next is not None
-    # Without the frame of this test, which knows the location.
-    assert not holds_token(everything_a_traceback_shows(caught.value.with_traceback(caught.tb.tb_next)))
+    return everything_a_traceback_shows(caught.value.with_traceback(caught.tb.tb_next))
+
+
+def test_no_proxy_sees_a_request_to_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Listener().running() as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        with (
+            Listener(lambda _: Sent(302)).running() as server,
+            client_of(f"http://127.0.0.1:{server.port}", tmp_path) as client,
+            pytest.raises(at.TransportError, match="redirect"),
+        ):
+            client.get_kline(*CALL)
+    assert (len(server.asked), proxy.connections) == (1, 0)
 
 
 class TestCertificates:
@@ -338,7 +419,7 @@ class TestCertificates:
             pytest.raises(at.TransportError) as caught,
         ):
             client.get_kline(*CALL)
-        assert server.asked == []
+        assert (server.connections, server.asked) == (1, [])
         assert not caught.value.transient
         assert not holds_token(everything_a_traceback_shows(caught.value))
         return str(caught.value)
@@ -368,6 +449,32 @@ class TestCertificates:
         self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
     ) -> None:
         monkeypatch.setenv(variable, "0")
+        with self.serving(authority.issue_cert("localhost")) as server:
+            assert "CERTIFICATE_VERIFY_FAILED" in self.refused(server, tmp_path)
+
+    def test_are_verified_through_a_proxy_which_sees_no_more_than_the_host(
+        self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+        with self.serving(authority.issue_cert("localhost")) as server, Listener().running() as proxy:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+            assert "CERTIFICATE_VERIFY_FAILED" in self.refused(server, tmp_path)
+            assert len(proxy.asked) == 1
+            self.trust(authority, tmp_path, monkeypatch)
+            with (
+                client_of(f"https://localhost:{server.port}", tmp_path / "archive") as client,
+                pytest.raises(at.DecodeError),
+            ):
+                client.get_kline(*CALL)
+            assert proxy.asked[-1].startswith(f"localhost:{server.port} ")
+        assert holds_token(server.asked[0])
+        assert not holds_token("".join(proxy.asked))
+
+    def test_are_verified_whatever_is_done_to_the_standard_library(
+        self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # What people paste to make `urllib` take any certificate.
+        monkeypatch.setattr(ssl, "_create_default_https_context", ssl._create_unverified_context)  # noqa: SLF001
         with self.serving(authority.issue_cert("localhost")) as server:
             assert "CERTIFICATE_VERIFY_FAILED" in self.refused(server, tmp_path)
 
