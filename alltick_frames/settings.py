@@ -55,11 +55,16 @@ class Token:
         self.reveal = reveal
 
     @classmethod
-    def of(cls, value: str | Token | None) -> Token | None:
-        """Wrap *value*; a caller rebinds its own name to the result, so that no traceback's locals hold the text."""
-        if isinstance(value, str):
-            return cls(value.strip()) if value.strip() else None
-        return value
+    def of(cls, value: object) -> Token | None:
+        """Wrap *value*; a caller rebinds its own name to the result, so that no traceback's locals hold the text.
+
+        What is no text becomes an empty token, which `resolve` refuses: an error raised here would show it.
+        """
+        if value is None or isinstance(value, Token):
+            return value
+        if not isinstance(value, str):
+            return cls("")
+        return cls(value.strip()) if value.strip() else None
 
     def __repr__(self) -> str:
         return "Token(***)"
@@ -133,13 +138,13 @@ def resolve(
     Raises
     ------
     ConfigError
-        An unknown plan, frame kind or mode, plain http to a public host, an unreadable token file, or one that
-        others may read.
+        An unknown plan, frame kind or mode, plain http to a public host, a token that can be none, an unreadable
+        token file, or one that others may read.
     """
     token = Token.of(token)
     plan = plan or os.environ.get("ALLTICK_PLAN") or None
     return Settings(
-        token=_token(token),
+        token=_possible(_token(token)),
         plan=plan_named(plan or "free", limits),
         plan_named=plan is not None,
         limits=limits,
@@ -169,6 +174,16 @@ def _token(argument: Token | None) -> Token | None:
         return Token(os.environ["ALLTICK_TOKEN"].strip())
     path = os.environ.get("ALLTICK_TOKEN_FILE")
     return _token_from(Path(path).expanduser()) if path else None
+
+
+def _possible(token: Token | None) -> Token | None:
+    # Refused before anything encodes it: a UnicodeEncodeError holds the text.
+    if token is not None and not (token.reveal() and token.reveal().isascii() and token.reveal().isprintable()):
+        raise ConfigError(
+            "the token is not a str of printable ASCII characters, as all tokens are; copy it once more from the "
+            "vendor's dashboard"
+        )
+    return token
 
 
 def _token_from(path: Path) -> Token:

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -247,6 +248,33 @@ def test_a_setting_refused_beside_it_does_not_show_it(make: Any) -> None:
 def test_a_half_made_client_can_be_shown() -> None:
     assert repr(at.Client.__new__(at.Client)) == "Client(not initialised)"
     assert repr(at.AsyncClient.__new__(at.AsyncClient)) == "AsyncClient(not initialised)"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        str.encode,
+        lambda text: [text],
+        lambda text: SimpleNamespace(text=text),
+        lambda text: f"{text}\udcff",
+        lambda text: f"{text}\n{text}",
+        lambda text: f"{text}\u200b",
+    ],
+    ids=["bytes", "list", "object", "no UTF-8", "two lines", "invisible"],
+)
+@pytest.mark.parametrize("make", [at.Client, at.AsyncClient, at.configure], ids=lambda make: make.__name__)
+def test_what_can_be_no_token_is_refused_and_not_shown(make: Any, spoil: Any) -> None:
+    with pytest.raises(at.ConfigError, match="the token is not a str of printable ASCII") as caught:
+        make(token=spoil(TOKEN))
+    assert not holds_token(everything_a_traceback_shows(caught.value))
+
+
+@pytest.mark.skipif(not os.supports_bytes_environ, reason="the environment is text on this system")
+def test_a_token_in_the_environment_that_is_no_text_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLTICK_TOKEN", os.fsdecode(TOKEN.encode() + b"\xff"))
+    with pytest.raises(at.ConfigError, match="the token is not a str of printable ASCII") as caught:
+        at.Client()
+    assert not holds_token(shown_of(caught))
 
 
 def process_with(argument: str) -> Path:
