@@ -3,6 +3,9 @@
 A token in a URL ends up wherever a URL ends up: in reprs of requests, in exceptions that hold them, in debug logs
 and in the locals of tracebacks. So the URL with the token is made in the innermost frame; every exception is
 caught outside of it, and what is raised instead is raised after the `except` block, without that frame.
+
+A server, or a proxy before it, may send the URL back: of its headers nothing is logged, and in the body the token
+is blanked before anybody reads it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import time
 import urllib.request
 import zlib
 from collections import deque
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -46,7 +50,15 @@ _GZIP = 16 + zlib.MAX_WBITS
 _LEAD_S = 0.2
 # Of so many answers the latency is known, until there are so few it is guessed.
 _REMEMBERED, _TELLING, LATENCY_GUESS_S = 20, 5, 0.2
+# A shorter token is no secret, and its characters may be part of a price.
+_SECRET_FROM = 8
 _SENDING, _ANSWERED = "http11.send_request_headers.started", "http11.receive_response_headers.complete"
+# What httpcore logs of an answer: to be kept up to its status, or up to the name of the error that quotes it.
+_RECEIVED = re.compile(
+    r"(receive_response_\w+\.(?:complete return_value=\(b'[^']*', \d+|failed exception=\w+)).*", re.DOTALL
+)
+# Whether httpcore is at work for us: other users of it may log what they like.
+_ours = ContextVar("ours", default=False)
 
 
 class Transport:
@@ -66,7 +78,7 @@ class Transport:
         self._http = http or httpx.AsyncHTTPTransport(
             verify=True, proxy=_proxy_for(base_url), limits=httpx.Limits(keepalive_expiry=4.0)
         )
-        logging.getLogger("httpcore.http11").addFilter(_without_token)
+        logging.getLogger("httpcore.http11").addFilter(_without_answers)
 
     @property
     def latency_s(self) -> float:
@@ -102,7 +114,7 @@ class Transport:
         try:
             return await self._exchange(request, trace, slot, clock)
         except Exception as error:  # noqa: BLE001  # whatever httpx raises, its frames hold the URL
-            failure: BaseException = _translated(error, self._base_url, trace)
+            failure: BaseException = self._translated(error, trace)
         except BaseException as error:  # noqa: BLE001  # cancellation goes on, without those frames
             failure = error
         failure.__context__ = failure.__cause__ = None
@@ -125,6 +137,7 @@ class Transport:
             elif event == _ANSWERED:
                 self.ledger.arrived(slot)
 
+        _ours.set(True)
         try:
             with anyio.fail_after(None) as patience:
                 response = await self._http.handle_async_request(
@@ -144,7 +157,31 @@ class Transport:
             if unused:
                 self.ledger.give_back(slot)
         self._latencies_s.append(time.monotonic() - sent_s)
-        return Answer(response.status_code, body, trace, asked_at, _date(response))
+        return Answer(response.status_code, self._blanked(body), trace, asked_at, _date(response))
+
+    def _translated(self, error: Exception, trace: str) -> Exception:
+        """Say what happened in our words; httpx's objects hold the URL, its messages what a server sent at most."""
+        kind = type(error).__name__
+        if isinstance(error, httpx.TimeoutException | TimeoutError):
+            return TransportError(
+                f"no whole answer from {self._base_url} in time ({kind}; trace {trace}); check the network"
+            )
+        if isinstance(error, httpx.HTTPError | ssl.SSLError | zlib.error | OSError):
+            permanent = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            why = self._blanked(str(error).encode(errors="replace")).decode() or "the connection broke"
+            return TransportError(
+                f"no whole answer from {self._base_url}: {why} ({kind}; trace {trace}); check the network and base_url",
+                transient=not permanent,
+            )
+        return error
+
+    def _blanked(self, sent: bytes) -> bytes:
+        """Take the token out of what a server *sent*: as it is, as in our URL, and as in a URL within one."""
+        if len(self._token.reveal()) >= _SECRET_FROM:
+            sent = sent.replace(self._token.reveal().encode(), b"***")
+            sent = sent.replace(quote(self._token.reveal(), safe="").encode(), b"***")
+            sent = sent.replace(quote(quote(self._token.reveal(), safe=""), safe="").encode(), b"***")
+        return sent
 
 
 async def _body(response: httpx.Response) -> bytes:
@@ -169,21 +206,6 @@ def _date(response: httpx.Response) -> datetime | None:
         return None
 
 
-def _translated(error: Exception, base_url: str, trace: str) -> Exception:
-    """Say what happened in our words; httpx's messages never hold the URL, its objects do."""
-    kind = type(error).__name__
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return TransportError(f"no whole answer from {base_url} in time ({kind}; trace {trace}); check the network")
-    if isinstance(error, httpx.HTTPError | ssl.SSLError | zlib.error | OSError):
-        permanent = "CERTIFICATE_VERIFY_FAILED" in str(error)
-        return TransportError(
-            f"no whole answer from {base_url}: {str(error) or 'the connection broke'} ({kind}; trace {trace}); "
-            f"check the network and base_url",
-            transient=not permanent,
-        )
-    return error
-
-
 def _proxy_for(base_url: str) -> str | None:
     parts = urlsplit(base_url)
     if parts.scheme != "https" or urllib.request.proxy_bypass(parts.hostname or ""):
@@ -192,8 +214,9 @@ def _proxy_for(base_url: str) -> str | None:
     return urllib.request.getproxies().get("https")
 
 
-def _without_token(record: logging.LogRecord) -> bool:
-    """Blank out tokens that a server sends back, in a redirect's Location say, before httpcore logs them."""
-    record.msg = re.sub(r"token=[^&'\"\s]+", "token=***", record.getMessage())
-    record.args = ()
+def _without_answers(record: logging.LogRecord) -> bool:
+    """Leave what a server sent us out of httpcore's log: one of its headers may hold the URL, in whatever encoding."""
+    if _ours.get():
+        record.msg = _RECEIVED.sub(r"\1, …)", record.getMessage())
+        record.args = ()
     return True

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import http.server
 import json
+import logging
 import os
 import pickle
 import signal
@@ -21,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -410,6 +411,62 @@ def shown_of(caught: pytest.ExceptionInfo[BaseException]) -> str:
     """Give what the traceback shows below the frame of the test, which knows what the server sends."""
     assert caught.tb.tb_next is not None
     return everything_a_traceback_shows(caught.value.with_traceback(caught.tb.tb_next))
+
+
+ECHOES: dict[str, Callable[[str], Sent]] = {
+    "location": lambda path: Sent(302, {"location": path}),
+    "portal": lambda path: Sent(302, {"location": f"http://portal.example/?from={quote(path, safe='')}"}),
+    "portal in base64": lambda path: Sent(
+        302, {"location": f"http://portal.example/?from={base64.b64encode(path.encode()).decode()}"}
+    ),
+    "cookie": lambda path: Sent(403, {"set-cookie": f"from={quote(path, safe='')}"}),
+    "no HTTP": lambda path: Sent(0, body=f"-ERR unknown command GET {path}\r\n\r\n".encode()),
+    "page": lambda path: Sent(403, body=f"<p>You may not see {path}".encode()),
+    "page with a link": lambda path: Sent(403, body=f"<a href='/log-in?from={quote(path, safe='')}'>".encode()),
+    "message": lambda path: Sent(body=json.dumps({"ret": 402, "msg": f"query invalid: {unquote(path)}"}).encode()),
+    "another code": lambda path: Sent(
+        body=json.dumps({"ret": 200, "data": {"code": unquote(path), "kline_list": []}}).encode()
+    ),
+    "a price": lambda path: Sent(
+        body=json.dumps({"ret": 200, "data": {"kline_list": [{"timestamp": 1, "open_price": path}]}}).encode()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_server_that_sends_it_back_does_not_show_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+    with (
+        Listener(ECHOES[name]).running() as server,
+        client_of(f"http://127.0.0.1:{server.port}", tmp_path) as client,
+        pytest.raises(at.AllTickError) as caught,
+    ):
+        client.get_kline(*CALL)
+    assert holds_token(server.asked[0])
+    if name == "no HTTP":
+        assert "receive_response_headers.failed exception=RemoteProtocolError, …" in caplog.text
+        assert "illegal status line" in str(caught.value)
+    else:
+        assert "receive_response_headers.complete return_value=(b'HTTP/1.0', " in caplog.text
+    assert not holds_token(caplog.text)
+    assert not holds_token(shown_of(caught))
+    assert not any(holds_token(path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_other_users_of_the_http_library_see_their_headers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with (
+        Listener(lambda _: Sent(302, {"location": "/elsewhere"})).running() as server,
+        client_of(f"http://127.0.0.1:{server.port}", tmp_path) as client,
+    ):
+        with pytest.raises(at.TransportError):
+            client.get_kline(*CALL)
+        assert "/elsewhere" not in caplog.text
+        httpx.get(f"http://127.0.0.1:{server.port}")
+    assert "/elsewhere" in caplog.text
 
 
 def test_no_proxy_sees_a_request_to_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
