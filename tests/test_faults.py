@@ -185,8 +185,8 @@ def test_of_many_requests_15_percent_may_fail_in_any_way(server: at.sandbox.Sand
     assert got.equals(expected)
     assert answered <= fewest + 5
     assert set(server.counters()["answers"]) == {"ok", *kinds}
-    # Four answers of 16 MiB at a time, and what is made of them.
-    assert faulty_mb < clean_mb + 150
+    # Some answers of 16 MiB at a time; one of a gibibyte would be seen.
+    assert faulty_mb < clean_mb + 300
 
 
 class Lives:

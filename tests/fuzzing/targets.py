@@ -109,9 +109,12 @@ def _check_values(got: Page, body: bytes) -> None:
         sent = json.loads(body)
     except (ValueError, RecursionError):
         return
-    rows = (sent.get("data") or {}).get("kline_list") or []
+    # Where the documented names are nowhere, those of the vendor's other pages stand for them.
+    list_name = "kline_list" if b'"kline_list"' in body else "kline_data"
+    volume = "volume" if b'"volume"' in body else "volumn"
+    rows = (sent.get("data") or {}).get(list_name) or []
     assert len(rows) == got.received
-    names = ("open_price", "high_price", "low_price", "close_price", "volume", "turnover")
+    names = ("open_price", "high_price", "low_price", "close_price", volume, "turnover")
     for stamp_us, bar in zip(got.stamps_us.tolist(), got.bars.slice(0, 20).to_pylist(), strict=False):
         values = tuple(bar[name] for name in schemas.BARS.names[1:])
         same = (
