@@ -49,44 +49,52 @@ class Delivery:
 
     async def run(self, answer: Answer, fault: str | None) -> None:
         """Send *answer*, in the way of *fault* if that is one of `WAYS`."""
-        await WAYS.get(fault or "", Delivery._whole)(self, answer)
+        await WAYS.get(fault or "", Delivery.whole)(self, answer)
 
-    async def _whole(self, answer: Answer) -> None:
+    async def whole(self, answer: Answer) -> None:
+        """Send it as it is."""
         await self._start(answer)
         await self._send({"type": "http.response.body", "body": answer.body})
 
-    async def _drop(self, _: Answer) -> None:
+    async def drop(self, _: Answer) -> None:
+        """Cut the connection before the answer."""
         cut(self._client)
         await self._left_within(None)
 
-    async def _drop_mid_body(self, answer: Answer) -> None:
+    async def drop_mid_body(self, answer: Answer) -> None:
+        """Cut it in the middle of the body."""
         await self._start(answer)
         await self._go_on(answer.body[: len(answer.body) // 2])
-        await self._drop(answer)
+        await self.drop(answer)
 
-    async def _hang(self, _: Answer) -> None:
+    async def hang(self, _: Answer) -> None:
+        """Answer nothing."""
         await self._left_within(None)
 
-    async def _trickle(self, answer: Answer) -> None:
+    async def trickle(self, answer: Answer) -> None:
+        """Send the body byte by byte."""
         await self._start(answer)
         for byte in answer.body:
             await self._go_on(bytes([byte]))
             if await self._left_within(_DRIP_S):
                 return
 
-    async def _trickle_head(self, answer: Answer) -> None:
+    async def trickle_head(self, answer: Answer) -> None:
+        """Send status and headers byte by byte, and then nothing."""
         lines = (b"%s: %s\r\n" % header for header in answer.head())
         status = f"HTTP/1.1 {answer.status} {http.HTTPStatus(answer.status).phrase}\r\n".encode()
         for byte in itertools.chain(status, *lines):
             write(self._client, bytes([byte]))
             if await self._left_within(_DRIP_S):
                 return
-        await self._drop(answer)
+        await self.drop(answer)
 
-    async def _flood(self, answer: Answer) -> None:
+    async def flood(self, answer: Answer) -> None:
+        """Send a gibibyte of blanks after the body."""
         await self._pour(answer, _with_blanks(answer.body))
 
-    async def _flood_packed(self, answer: Answer) -> None:
+    async def flood_packed(self, answer: Answer) -> None:
+        """Send them packed."""
         packed = Answer(answer.status, {**answer.headers, "content-encoding": "gzip"}, answer.body)
         await self._pour(packed, _packed(_with_blanks(answer.body)))
 
@@ -100,11 +108,8 @@ class Delivery:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def _start(self, answer: Answer, *, length: bool = True) -> None:
-        await self._send({
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": answer.head(length=length),
-        })  # fmt: skip
+        headers = answer.head(length=length)
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
 
     async def _go_on(self, piece: bytes) -> None:
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -134,13 +139,13 @@ def _packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 WAYS: Mapping[str, Callable[[Delivery, Answer], Awaitable[None]]] = MappingProxyType(
     {
-        "drop": Delivery._drop,  # noqa: SLF001 - our own
-        "drop_mid_body": Delivery._drop_mid_body,  # noqa: SLF001
-        "hang": Delivery._hang,  # noqa: SLF001
-        "trickle": Delivery._trickle,  # noqa: SLF001
-        "trickle_head": Delivery._trickle_head,  # noqa: SLF001
-        "flood": Delivery._flood,  # noqa: SLF001
-        "flood_packed": Delivery._flood_packed,  # noqa: SLF001
+        "drop": Delivery.drop,
+        "drop_mid_body": Delivery.drop_mid_body,
+        "hang": Delivery.hang,
+        "trickle": Delivery.trickle,
+        "trickle_head": Delivery.trickle_head,
+        "flood": Delivery.flood,
+        "flood_packed": Delivery.flood_packed,
     }
 )
 """How an otherwise good answer does not arrive: cut off before or in it, never, byte by byte, or with 1 GiB of blanks
