@@ -18,6 +18,7 @@ from alltick_frames.errors import ConfigError
 
 __all__ = [
     "CONTRADICTIONS",
+    "DEPTH_TOLERANCE",
     "FREE_CODES",
     "PLANS",
     "SOURCES",
@@ -31,7 +32,7 @@ __all__ = [
 
 _YEAR = timedelta(days=365.25)
 # Within a tenth of the depth that is sold, the start of history is the plan's, not the listing's.
-_DEPTH_TOLERANCE = 0.1
+DEPTH_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,11 @@ class Plan:
 
     def may_end_after(self, back: timedelta) -> bool:
         """Whether history may end so far back because the plan sells no more."""
-        return self.history is not None and back >= (1 - _DEPTH_TOLERANCE) * self.history
+        return self.history is not None and back >= (1 - DEPTH_TOLERANCE) * self.history
 
     def ends_before(self, back: timedelta) -> bool:
         """Whether the plan surely sells nothing so far back."""
-        return self.history is not None and back > (1 + _DEPTH_TOLERANCE) * self.history
+        return self.history is not None and back > (1 + DEPTH_TOLERANCE) * self.history
 
     @property
     def sells(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from alltick_frames import backfill
 from alltick_frames.codes import family_of
 from alltick_frames.hours import fewest_share, hours_of, most_bars
+from alltick_frames.plans import DEPTH_TOLERANCE
 from alltick_frames.spans import Span
 from alltick_frames.wire import PAGE_BARS
 
@@ -45,7 +46,7 @@ _SPARE_BARS = 8
 _FEW_SPLITS = 10
 _DENSE = 0.98
 # What the plan sells is given as "about" so many years; codes of plans that sell none are never paged.
-_DEPTH_TOLERANCE, _DEEPEST = 1.1, timedelta(days=5 * 365.25)
+_DEEPEST = timedelta(days=5 * 365.25)
 _MOST_WALKERS = 100
 # From an answer to the walk's next reservation.
 _BETWEEN_S = 0.01
@@ -60,7 +61,7 @@ def walkers(plan: Plan, latency_s: float) -> int:
     return 1 if needed == 1 else min(needed + 1, _MOST_WALKERS)
 
 
-def expected_span(span: Span, plan: Plan, now: datetime, *, deeper: float = _DEPTH_TOLERANCE) -> Span:
+def expected_span(span: Span, plan: Plan, now: datetime, *, deeper: float = 1 + DEPTH_TOLERANCE) -> Span:
     """Give the part of *span* in which *plan* can have bars, or has some if it is no *deeper* than it is sold."""
     return Span(max(span.start, now - deeper * (plan.history or _DEEPEST)), min(span.end, now))
 
