@@ -324,6 +324,13 @@ def test_a_beginning_that_no_bar_marks_is_believed_for_a_day() -> None:
     assert said(facts, plan="free", now=LATER + DAY + MINUTE) == [((T0, T3), "not_held")]
 
 
+def test_what_a_clock_that_was_years_ahead_noted_is_not_believed() -> None:
+    noted_at = us(LATER + 3_650 * DAY)
+    assert said(Facts(holes=(Hole(T1, T2, noted_at, "invalid", ""),))) == [((T0, T3), "not_held")]
+    facts = Facts(coverage=((T1, T3),), history_start=HistoryStart(T1, "premium", noted_at))
+    assert said(facts, plan="premium") == [((T0, T1), "not_held")]
+
+
 def test_of_a_stock_what_lies_between_held_bars_and_the_reach_is_lost() -> None:
     reach = HistoryStart(T2, "professional", us(LATER), "beyond_reach")
     facts = Facts(coverage=((T0 + 60_000_000, T1), (T2, T3)), history_start=reach)
