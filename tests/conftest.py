@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import polars as pl
+
 # A Wednesday in European and American trading hours; the 1-minute bar of 15:00 is forming.
 NOW = "2026-03-18T15:00:30Z"
 UNHURRIED = {"kline": (2_000, 1), "combined": (2_000, 1), "minute": (60_000, 60)}
@@ -59,6 +61,15 @@ def connect(server: at.sandbox.Sandbox, tmp_path: Path) -> Iterator[Callable[...
 @pytest.fixture
 def client(connect: Callable[..., at.Client]) -> at.Client:
     return connect()
+
+
+@pytest.fixture
+def fewest(whole: pl.DataFrame, server: at.sandbox.Sandbox) -> int:
+    """Give how many requests the file's `whole` costs where nothing fails, and count from zero."""
+    assert whole.height
+    requests: int = server.counters()["requests"]
+    server.reset()
+    return requests
 
 
 @pytest.fixture

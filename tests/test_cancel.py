@@ -82,14 +82,6 @@ def whole(connect: Connect, server: at.sandbox.Sandbox) -> pl.DataFrame:
     return frame
 
 
-@pytest.fixture
-def fewest(whole: pl.DataFrame, server: at.sandbox.Sandbox) -> int:
-    """Give how many requests the whole range costs, and count from zero."""
-    requests: int = server.counters()["requests"]
-    server.reset()
-    return requests
-
-
 def environment_of(server: at.sandbox.Sandbox, **more: str) -> dict[str, str]:
     settings = {"ALLTICK_TOKEN": server.token, "ALLTICK_BASE_URL": server.url, "ALLTICK_PLAN": "professional"}
     return {**os.environ, **settings, **more}

@@ -50,14 +50,6 @@ def whole(connect: Connect) -> pl.DataFrame:
 
 
 @pytest.fixture
-def fewest(whole: pl.DataFrame, server: at.sandbox.Sandbox) -> int:
-    """Give the number of pages that are asked for where nothing fails."""
-    requests: int = server.counters()["requests"]
-    server.reset()
-    return requests
-
-
-@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no answer for a minute, and not between two attempts."""
     monkeypatch.setattr(transport, "_ANSWERED_WITHIN_S", 0.8)
@@ -151,6 +143,18 @@ def test_a_request_is_sent_ten_times_before_it_has_failed(
     with pytest.raises(at.TransportError, match="HTTP 502"):
         client.get_kline("EURUSD", "1h", "2026-03-02/2026-03-06")
     assert server.counters()["requests"] == 10
+
+
+def test_a_request_that_never_left_uses_up_nothing_of_the_day(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    client = connect(base_url=nobody, limits={**UNHURRIED, "day": (100, 86_400)})
+    with pytest.raises(at.TransportError, match="ConnectError"):
+        client.get_kline(*QUESTION)
+    assert client.estimate_kline(*QUESTION).left_today == 100
 
 
 # A child, so that what it needed at most is its own.
