@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from alltick_frames import sandbox
-    from alltick_frames.api import configure, coverage, estimate_kline, get_kline, restatements
+    from alltick_frames.api import configure, coverage, estimate_kline, get_kline, restatements, update
     from alltick_frames.client import AsyncClient, Client
     from alltick_frames.errors import (
         AllTickError,
@@ -82,6 +82,7 @@ __all__ = [
     "get_kline",
     "restatements",
     "sandbox",
+    "update",
 ]
 
 _HOMES = {
@@ -96,6 +97,7 @@ _HOMES = {
     "estimate_kline": "api",
     "get_kline": "api",
     "restatements": "api",
+    "update": "api",
 }
 
 

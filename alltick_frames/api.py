@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
 
-__all__ = ["configure", "coverage", "estimate_kline", "get_kline", "restatements"]
+__all__ = ["configure", "coverage", "estimate_kline", "get_kline", "restatements", "update"]
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -153,6 +153,7 @@ def get_kline(
     frame: FrameKind | None = None,
     forming: Forming = "drop",
     on_incomplete: OnIncomplete | None = None,
+    refresh: str | bool | None = None,
     network: Network | None = None,
     max_wait: float | timedelta | None = None,
     categorical: bool = False,
@@ -161,8 +162,9 @@ def get_kline(
     """Get bars (OHLCV) of any number of products, over any range, as one frame.
 
     What the archive on this machine holds is not asked for again. The rest is paged in requests of 500 bars that
-    keep to the plan's limits, several codes at once, and kept. The vendor's pages: "GET /kline", "kline_type",
-    "interface limitation".
+    keep to the plan's limits, several codes at once, and kept; of many codes that lack only their newest bars, one
+    request brings those of a plan's number of them. The vendor's pages: "GET /kline", "POST /batch-kline",
+    "kline_type", "interface limitation".
 
     Parameters
     ----------
@@ -189,6 +191,9 @@ def get_kline(
     on_incomplete
         What to do about what the vendor cannot give, such as stock history past the newest 500 bars:
         `"raise"` (default), `"warn"` or `"ignore"`.
+    refresh
+        Bars to ask for anew although they are held: a lookback such as `"5d"`, or True for all of the range. What the
+        vendor has changed since replaces what is held and is listed by `restatements`.
     network
         `"auto"` or `"never"`; default as configured, else `"auto"`. `"never"` sends nothing: what the archive
         does not hold is missing (`not_held`).
@@ -252,6 +257,7 @@ def get_kline(
         frame=frame,
         forming=forming,
         on_incomplete=on_incomplete,
+        refresh=refresh,
         network=network,
         max_wait=max_wait,
         categorical=categorical,
@@ -259,7 +265,74 @@ def get_kline(
     )
 
 
-def estimate_kline(codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
+def update(
+    codes: str | Iterable[str] | None = None,
+    periods: Period | str | Iterable[Period | str] | None = None,
+    *,
+    frame: FrameKind | None = None,
+    on_incomplete: OnIncomplete | None = None,
+    max_wait: float | timedelta | None = None,
+    progress: Progress = None,
+) -> Any:
+    """Bring what the archive holds up to date: of each code and period, all bars that closed since the newest held.
+
+    It costs the fewest requests there can be: where two bars may be all that is lacking, those of many codes and
+    periods come with one request ("POST /batch-kline"), the rest in pages ("GET /kline"). A code and period of which
+    nothing is held begins with its newest page. What an earlier update left undone is done as well; older gaps between
+    what is held (`coverage`) are not filled.
+
+    Parameters
+    ----------
+    codes, periods
+        Only of these; default all that are held. Of codes alone, the periods held of them.
+    frame
+        `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+    on_incomplete
+        What to do about bars that were not asked for in time and cannot be had any more: `"raise"` (default), when all
+        else is done, `"warn"` or `"ignore"`. Each is said once: a later update does not find them missing again.
+    max_wait, progress
+        As for `get_kline`.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per code and period:
+
+        ============ ================= ==================================================================
+        code, period text
+        added        int64             bars that were not held before
+        newest       timestamp[us,UTC] the stamp of the newest bar held
+        missing      list of structs   what cannot be had: `start`, `end`, `reason`, `detail`, as a
+                                       `Missing`
+        ============ ================= ==================================================================
+
+    Raises
+    ------
+    ArgumentError
+        What can be judged without the network; a code of which nothing is held, without periods.
+    ConfigError
+        No token, or another setting that cannot be used.
+    IncompleteDataError
+        Bars are lost: `.missing` says which and why; `.frame` is the report.
+    AllTickError
+        As for `get_kline`; `.frame` reports what came before.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running(clock="2026-03-18T12:00Z") as sandbox, at.Client(**sandbox.settings) as client:
+    ...     report = client.update(["EURUSD", "GOLD"], "1h")
+    >>> report.select("code", "period", "added").rows()
+    [('EURUSD', '1h', 499), ('GOLD', '1h', 499)]
+    """
+    return _default().update(
+        codes, periods, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress
+    )
+
+
+def estimate_kline(
+    codes: str | Iterable[str], period: Period | str, range: Any, *, refresh: str | bool | None = None
+) -> Estimate:
     """Say what `get_kline` would send, return and take with the same arguments; sends nothing and needs no token.
 
     What the archive holds costs nothing. The limits are those of the vendor's page "interface limitation", for the
@@ -267,7 +340,7 @@ def estimate_kline(codes: str | Iterable[str], period: Period | str, range: Any)
 
     Parameters
     ----------
-    codes, period, range
+    codes, period, range, refresh
         As for `get_kline`.
 
     Returns
@@ -294,7 +367,7 @@ def estimate_kline(codes: str | Iterable[str], period: Period | str, range: Any)
       time       0.2 to 10.7 seconds
       allowance  1,000 of 1,000 requests left today
     """
-    return _default().estimate_kline(codes, period, range)
+    return _default().estimate_kline(codes, period, range, refresh=refresh)
 
 
 def coverage(

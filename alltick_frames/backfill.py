@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FULL_PAGE",
     "ONLY_NEWEST",
+    "SHOWS_STAMPS",
     "Judged",
     "Stop",
     "Walk",
@@ -43,6 +44,7 @@ __all__ = [
     "given_back",
     "joined",
     "next_request",
+    "proven_by",
     "refused",
     "skipped",
     "split",
@@ -55,6 +57,8 @@ ONLY_NEWEST = f"only the newest {PAGE_BARS} bars of a stock can be asked for"
 # How far past the oldest bar the second attempt at a repetition reaches: further than any rounding of the end
 # seen or imagined for short bars, and still well inside a page.
 _WIDE_OVERLAP = 120
+# Stamps of a week, Friday and Sunday among them, and a bar more.
+SHOWS_STAMPS = 8
 # No market of the quote family rests for longer: a weekend and a holiday.
 _LONGEST_REST = timedelta(days=4)
 _REFUSES_DEPTH = frozenset({603, 604})
@@ -102,6 +106,12 @@ class Walk:
         The raw stamp of the newest bar received.
     part
         Split off from a walk that fills what is newer, and will itself come back to where this one begins.
+    to_newest
+        It goes on from the last bars held, so that what it lacks is newer than all of them.
+    held_stamps
+        Of daily and longer bars, the stamps of the last ones held: with them a few new ones show what they are.
+    rereads
+        What is held is to be asked for again.
     """
 
     code: str
@@ -124,6 +134,9 @@ class Walk:
     honours_end: bool = False
     newest_stamp: datetime | None = None
     part: bool = False
+    to_newest: bool = False
+    held_stamps: tuple[int, ...] = ()
+    rereads: bool = False
 
     @property
     def started(self) -> bool:
@@ -161,8 +174,12 @@ class Judged:
         if at_close is None and len(page.stamps_us):
             newest = finality.instant(int(page.stamps_us[-1]))
             at_close = finality.stamped_at_close(newest, walk.code, walk.period, server_now)
-        keys_us = finality.keys(page.stamps_us, walk.code, walk.period, at_close=bool(at_close))
-        closed = finality.closed(page.stamps_us, walk.code, walk.period, server_now, at_close=bool(at_close))
+        # Fewer than a week of days do not show by themselves what their stamps are.
+        held = np.array(walk.held_stamps if len(page.stamps_us) < SHOWS_STAMPS else (), dtype=np.int64)
+        held = held[: int(np.searchsorted(held, page.stamps_us[0]))] if len(page.stamps_us) else held[:0]
+        stamps_us = np.concatenate([held, page.stamps_us])
+        keys_us = finality.keys(stamps_us, walk.code, walk.period, at_close=bool(at_close))[len(held) :]
+        closed = finality.closed(stamps_us, walk.code, walk.period, server_now, at_close=bool(at_close))[len(held) :]
         return cls(page, keys_us, closed, server_now, asked_at, at_close)
 
 
@@ -209,6 +226,7 @@ def split(walk: Walk, at: datetime) -> tuple[Walk, Walk]:
         resumes=walk.resumes,
         honours_end=True,
         part=True,
+        rereads=walk.rereads,
     )
     return dataclasses.replace(walk, span=Span(at, walk.span.end)), older
 
@@ -329,7 +347,7 @@ def _advance(walk: Walk, judged: Judged, server_now: datetime) -> Walk:
         walk,
         reached=reached,
         oldest_stamp=oldest_stamp,
-        proven_until=walk.proven_until or _proven_until(walk, judged, server_now),
+        proven_until=walk.proven_until or proven_by(walk, judged, server_now),
         closed_bars=closed_bars,
         # A later end that only the first page asked for is not paid for by all that follow.
         overlap=walk.overlap if walk.started else 1,
@@ -338,7 +356,7 @@ def _advance(walk: Walk, judged: Judged, server_now: datetime) -> Walk:
     )
 
 
-def _proven_until(walk: Walk, judged: Judged, server_now: datetime) -> datetime | None:
+def proven_by(walk: Walk, judged: Judged, server_now: datetime) -> datetime | None:
     """Say up to where the first page leaves no doubt.
 
     After the newest closed bar emptiness is no proof: a bar of the closing auction, or one that an outage held

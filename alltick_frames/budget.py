@@ -15,7 +15,7 @@ import msgspec
 from alltick_frames.errors import BudgetError
 
 if TYPE_CHECKING:
-    from alltick_frames.plans import Plan, Rate
+    from alltick_frames.plans import Endpoint, Plan, Rate
 
 __all__ = ["Budget", "State"]
 
@@ -33,6 +33,8 @@ _DELAYS, _STRAGGLERS, _WITH_STRAGGLERS = 50, 10, 1.25
 # Whatever the jitter is, it costs no more of the rate.
 _LARGEST_PAD = 0.1
 _LONGEST_PAUSE_S = 180
+# So many of the last ones may be given back.
+_GIVEN_BACK = 8
 # After "too many requests" every window is longer than the plan's, and half of that is taken back in this time.
 _STRETCH, _LONGEST_STRETCH = 1.1, 2.0
 _RELAXED_BY_HALF_S = 300
@@ -54,6 +56,8 @@ class State(msgspec.Struct):
         How many times longer than the plan's the windows were after the last throttling.
     delays
         From their slots to their answers, of the last requests of all who use the token.
+    batches
+        The last slots of `/batch-kline`, whose own window is longer than that of all.
     """
 
     slots: list[float] = []
@@ -64,6 +68,7 @@ class State(msgspec.Struct):
     stretch: float = 1.0
     stretched_at: float = 0.0
     delays: list[float] = []
+    batches: list[float] = []
 
 
 class Budget:
@@ -81,7 +86,20 @@ class Budget:
         self.plan = plan
         self.state = state or State()
 
-    def reserve(self, now: float) -> float:
+    def opens_in(self, endpoint: Endpoint, now: float) -> float:
+        """Give the seconds to wait before reserving for *endpoint*.
+
+        Slots are given in order: one for later would hold up all that can go before it.
+        """
+        if endpoint == "kline":
+            return 0.0
+        rate, slots = self.plan.batch_kline, self.state.batches
+        if len(slots) < rate.requests:
+            return 0.0
+        opens = slots[-rate.requests] + (rate.seconds + self._pad_s()) * self._stretch(now)
+        return max(0.0, opens - self._next_slot(now))
+
+    def reserve(self, now: float, endpoint: Endpoint = "kline") -> float:
         """Take the next free slot at or after *now*.
 
         Raises
@@ -98,6 +116,8 @@ class Budget:
         self._forget(now)
         state = self.state
         state.slots.append(slot)
+        if endpoint == "batch_kline":
+            state.batches = [*state.batches, slot][-self.plan.batch_kline.requests - _GIVEN_BACK :]
         _count(state.seconds, int(slot), 1)
         _count(state.minutes, int(slot // _MINUTE_S), 1)
         return slot
@@ -122,8 +142,9 @@ class Budget:
     def give_back(self, slot: float) -> None:
         """Return a slot that was not used: it counts no more, and if it was the last one another gets it."""
         state = self.state
-        if slot in state.slots:
-            state.slots.remove(slot)
+        for slots in (state.slots, state.batches):
+            if slot in slots:
+                slots.remove(slot)
         # Of an old one the counts may be forgotten already.
         for buckets, bucket in ((state.seconds, int(slot)), (state.minutes, int(slot // _MINUTE_S))):
             if bucket in buckets:

@@ -1,4 +1,4 @@
-"""Who fetches a group of bars right now: of all threads and processes that use an archive, one.
+"""Who fetches some bars right now: of all threads and processes that use an archive, one.
 
 The others wait for what it stores, and send nothing for what is there by then. A claim is a lock on a file, which the
 system lets go of with the process that held it. It saves requests and guards nothing: without one the archive is as
@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 
     from alltick_frames.periods import Period
 
-__all__ = ["Claim"]
+__all__ = ["Claim", "claim_of"]
+
+
+def claim_of(directory: Path, code: str, period: Period) -> Claim:
+    """Give the claim to fetch the bars of one code and period into the archive in *directory*."""
+    return Claim(directory, f"{period.value}-{quote(code, safe='')}")
 
 
 class Claim:
-    """The claim to fetch the bars of one code and period into the archive in *directory*."""
+    """The claim to fetch what *name* says into the archive in *directory*."""
 
-    def __init__(self, directory: Path, code: str, period: Period) -> None:
-        self._path = directory / "claims" / f"{period.value}-{quote(code, safe='')}.lock"
+    def __init__(self, directory: Path, name: str) -> None:
+        self._path = directory / "claims" / f"{name}.lock"
         # Taken by one thread and let go of by another.
         self._lock = filelock.FileLock(self._path, blocking=False, thread_local=False)
 

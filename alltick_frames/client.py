@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import numbers
 import threading
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
 from anyio.lowlevel import current_token
 
-from alltick_frames import clocks, holdings, kline
+from alltick_frames import clocks, holdings, kline, updating
 from alltick_frames import estimate as estimates
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
@@ -27,7 +28,7 @@ from alltick_frames.errors import (
     PlanWarning,
     StoreError,
 )
-from alltick_frames.fetch import Harvest, fetch
+from alltick_frames.fetch import fetch
 from alltick_frames.frames import to_frame
 from alltick_frames.ledger import ledger_for
 from alltick_frames.notices import tell
@@ -41,6 +42,7 @@ from alltick_frames.transport import LATENCY_GUESS_S, Transport
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -51,9 +53,12 @@ if TYPE_CHECKING:
     from alltick_frames.backfill import Walk
     from alltick_frames.estimate import Estimate, Price
     from alltick_frames.fetch import Report
+    from alltick_frames.harvests import Harvest
     from alltick_frames.kline import Forming
     from alltick_frames.ledger import Ledger
     from alltick_frames.progress import Progress
+    from alltick_frames.spans import Span
+    from alltick_frames.wire import Group
 
 __all__ = ["AsyncClient", "Client", "KlineOptions"]
 
@@ -64,6 +69,7 @@ _FREE_ASSUMED = (
 )
 
 
+_UPDATING = "the update"
 # What takes longer is said before it begins.
 _SAID_FROM = timedelta(minutes=1)
 
@@ -73,6 +79,7 @@ class KlineOptions(TypedDict, total=False):
 
     forming: Forming
     on_incomplete: OnIncomplete | None
+    refresh: str | bool | None
     network: Network | None
     max_wait: float | timedelta | None
     categorical: bool
@@ -210,19 +217,21 @@ class AsyncClient:
         frame: FrameKind | None = None,
         forming: Forming = "drop",
         on_incomplete: OnIncomplete | None = None,
+        refresh: str | bool | None = None,
         network: Network | None = None,
         max_wait: float | timedelta | None = None,
         categorical: bool = False,
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
-        question = self._ask(codes, period, range, frame, forming, on_incomplete, network, max_wait, categorical)
-        walks, harvests = self._to_ask(question), list[Harvest]()
-        failure = None
-        if walks:
+        question = self._ask(
+            codes, period, range, frame, forming, on_incomplete, refresh, network, max_wait, categorical
+        )
+        call = self._begin_call([question])
+        if call.walks:
             with progress_bars.shown(progress, str(question)) as report:
-                failure = await self._fetch(question, walks, harvests, report)
-        return self._hand_over(question, harvests, failure)
+                await self._fetch(call, report)
+        return self._hand_over(question, call)
 
     async def coverage(
         self,
@@ -244,9 +253,28 @@ class AsyncClient:
         """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
         return self._list_restatements(codes, period, frame)
 
-    async def estimate_kline(self, codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
+    async def estimate_kline(
+        self, codes: str | Iterable[str], period: Period | str, range: Any, *, refresh: str | bool | None = None
+    ) -> Estimate:
         """Say what `get_kline` would cost; see `alltick_frames.estimate_kline`."""
-        return self._estimate(codes, period, range)
+        return self._estimate(codes, period, range, refresh)
+
+    async def update(
+        self,
+        codes: str | Iterable[str] | None = None,
+        periods: Period | str | Iterable[Period | str] | None = None,
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Bring the archive up to date; see `alltick_frames.update`."""
+        call = self._begin_call(self._ask_for_news(codes, periods, frame, on_incomplete, max_wait))
+        if call.walks:
+            with progress_bars.shown(progress, _UPDATING) as report:
+                await self._fetch(call, report)
+        return self._report(call)
 
     def _list_coverage(
         self, codes: str | Iterable[str] | None, period: Period | str | None, frame: FrameKind | None
@@ -271,6 +299,7 @@ class AsyncClient:
         frame: FrameKind | None = None,
         forming: Forming = "drop",
         on_incomplete: OnIncomplete | None = None,
+        refresh: str | bool | None = None,  # noqa: FBT001
         network: Network | None = None,
         max_wait: float | timedelta | None = None,
         categorical: bool = False,  # noqa: FBT001, FBT002
@@ -289,18 +318,51 @@ class AsyncClient:
             max_wait=_duration("max_wait", max_wait),
             categorical=categorical,
             clock=clock,
+            refresh=_refreshed(refresh, period, clock.start),
         )
         if question.forming == "keep" and question.network == "never":
             raise ArgumentError(
                 "forming='keep' with network='never': the archive holds closed bars only; use forming='drop', or "
                 "network='auto'"
             )
+        if question.refresh is not None and question.network == "never":
+            raise ArgumentError(
+                f"refresh={refresh!r} with network='never': bars can only be read anew from the vendor; leave refresh "
+                f"out, or use network='auto'"
+            )
         return question
 
-    def _to_ask(self, question: kline.Question) -> dict[str, list[Walk]]:
+    def _ask_for_news(
+        self,
+        codes: str | Iterable[str] | None,
+        periods: Period | str | Iterable[Period | str] | None,
+        frame: FrameKind | None,
+        on_incomplete: OnIncomplete | None,
+        max_wait: float | timedelta | None,
+    ) -> list[kline.Question]:
+        """Ask of each group for what is newer than what is held of it."""
+        named = None if periods is None else [periods] if isinstance(periods, str | Period) else [*periods]
+        chosen = None if named is None else [Period.parse(period) for period in named]
+        listed = None if codes is None else check_codes(codes)
+        clock, archive = clocks.CallClock(), self._archived()
+        template = self._ask("EURUSD", Period.DAY, 1, frame, "drop", on_incomplete, None, "auto", max_wait)
+        self._know_plan()
+        return [
+            dataclasses.replace(
+                template,
+                codes=check_codes(code, period),
+                period=period,
+                asked=updating.asked_of(archive.known(code, period), code, period, self.settings.plan, clock.start),
+                clock=clock,
+            )
+            for code, period in updating.groups(archive.groups(), listed, chosen)
+        ]
+
+    def _begin_call(self, questions: Sequence[kline.Question]) -> _Call:
         """See what has to be sent, and that it can be."""
         self._know_plan()
-        walks = kline.to_ask(question, self._archived(), self.settings.plan)
+        archive = self._archived()
+        walks = kline.to_ask(questions, archive, self.settings.plan)
         if walks and self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
@@ -308,16 +370,21 @@ class AsyncClient:
             )
         if walks:
             tell(self._agree_on_plan())
-            tell(self._say_price(question, walks))
-        return walks
+            tell(self._say_price(questions, walks))
+        before = {(code, one.period): archive.known(code, one.period).rows for one in questions for code in one.codes}
+        return _Call({(code, one.period): one for one in questions for code in one.codes}, walks, before)
 
-    def _say_price(self, question: kline.Question, walks: Mapping[str, Sequence[Walk]]) -> list[AllTickWarning]:
+    def _say_price(
+        self, questions: Sequence[kline.Question], walks: Mapping[Group, Sequence[Walk]]
+    ) -> list[AllTickWarning]:
         """Refuse what takes longer than the caller waits; say beforehand what takes long."""
         price = self._price(walks)
         longest = price.waits_for
+        question = questions[0]
+        what = str(question) if len(questions) == 1 else f"{_UPDATING} of {len(questions)} series"
         if question.max_wait is not None and longest > question.max_wait:
             raise BudgetError(
-                f"max_wait={question.max_wait.total_seconds():,.0f} s does not suffice: {question} takes {price}. "
+                f"max_wait={question.max_wait.total_seconds():,.0f} s does not suffice: {what} takes {price}. "
                 f"Nothing was sent; ask for less, or for a longer wait"
             )
         if question.max_wait is not None or (longest <= _SAID_FROM and price.suffices):
@@ -327,9 +394,9 @@ class AsyncClient:
             then = (
                 "When they are used up a BudgetError ends it; what came is kept, and the same call goes on from there"
             )
-        return [LongWaitWarning(f"{question} takes {price}. {then}")]
+        return [LongWaitWarning(f"{what} takes {price}. {then}")]
 
-    def _price(self, walks: Mapping[str, Sequence[Walk]]) -> Price:
+    def _price(self, walks: Mapping[Group, Sequence[Walk]]) -> Price:
         settings = self.settings
         ledger = None if settings.token is None else self._ledger(settings.token)
         return estimates.price(
@@ -341,11 +408,17 @@ class AsyncClient:
             latency_s=LATENCY_GUESS_S if self._transport is None else self._transport.latency_s,
         )
 
-    def _estimate(self, codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
-        question = self._ask(codes, period, range)
+    def _estimate(
+        self,
+        codes: str | Iterable[str],
+        period: Period | str,
+        range: Any,
+        refresh: str | bool | None,  # noqa: FBT001
+    ) -> Estimate:
+        question = self._ask(codes, period, range, refresh=refresh)
         self._know_plan()
         archive, plan, now = self._archived(), self.settings.plan, question.asked_at
-        walks = estimates.permitted(kline.to_ask(question, archive, plan), plan)
+        walks = estimates.permitted(kline.to_ask([question], archive, plan), plan)
         return estimates.estimate(question, walks, archive, plan, now, self._price(walks))
 
     def _know_plan(self) -> None:
@@ -379,48 +452,63 @@ class AsyncClient:
         settings = self.settings
         return ledger_for(token.fingerprint(settings.base_url), settings.plan, settings.state_dir)
 
-    async def _fetch(
-        self,
-        question: kline.Question,
-        walks: Mapping[str, Sequence[Walk]],
-        harvests: list[Harvest],
-        report: Report,
-    ) -> AllTickError | None:
-        """Carry out *walks* into *harvests*; give what went wrong, because what came is handed over with it."""
+    async def _fetch(self, call: _Call, report: Report) -> None:
+        """Carry out the walks of *call* and note what goes wrong in it: what came is handed over all the same."""
         archive, plan = self._archived(), self.settings.plan
 
-        def more(code: str) -> Sequence[Walk]:
-            return kline.walks_of(question, code, archive, plan, earlier)
+        def more(group: Group) -> Sequence[Walk]:
+            return kline.walks_of(call.questions[group], group[0], archive, plan, earlier.get(group, []))
 
+        walks: Mapping[Group, Sequence[Walk]] = call.walks
         while walks:
-            earlier = [*harvests]
+            earlier = kline.by_group(call.harvests)
             try:
                 await fetch(
                     walks,
-                    harvests,
+                    call.harvests,
                     replan=more,
                     transport=self._connected(),
                     archive=archive,
                     plan=plan,
-                    clock=question.clock,
+                    clock=call.clock,
                     report=report,
                 )
             except AllTickError as error:
-                return error
+                call.failure = error
+                return
             # Of a number of bars, the newest gap was filled; if that was not enough the next one follows. Of other
             # ranges more is lacking only if an answer has disproved what was known.
-            walks = kline.to_ask(question, archive, plan, harvests)
-        return None
+            walks = kline.to_ask(dict.fromkeys(call.questions.values()), archive, plan, call.harvests)
 
-    def _hand_over(self, question: kline.Question, harvests: Sequence[Harvest], failure: AllTickError | None) -> Any:
+    def _hand_over(self, question: kline.Question, call: _Call) -> Any:
         """Make the frame and speak of it where the caller is: not in the background thread."""
-        archive, settings = self._archived(), self.settings
+        archive, settings, failure = self._archived(), self.settings, call.failure
         try:
-            table = kline.to_table(question, harvests, archive, settings)
-            verdict = kline.Verdict(failure) if failure else kline.judge(question, harvests, archive, settings.plan)
+            table = kline.to_table(question, call.harvests, archive, settings)
+            verdict = kline.judge(question, call.harvests, archive, settings.plan) if failure is None else None
         except StoreError as error:
             raise failure or error from None
         frame = to_frame(table, question.frame, categorical=question.categorical)
+        return self._deliver(frame, verdict or kline.Verdict(failure))
+
+    def _report(self, call: _Call) -> Any:
+        """Say what an update has brought, and speak of what it has not."""
+        archive, plan = self._archived(), self.settings.plan
+        harvests = kline.by_group(call.harvests)
+        verdicts = {
+            group: kline.judge(question, harvests.get(group, []), archive, plan)
+            for group, question in call.questions.items()
+        }
+        table = updating.table(archive, call.before, {group: verdict.missing for group, verdict in verdicts.items()})
+        question = next(iter(call.questions.values()), None)
+        kind = self.settings.frame if question is None else question.frame
+        missing = [gap for verdict in verdicts.values() for gap in verdict.missing]
+        handling = self.settings.on_incomplete if question is None else question.on_incomplete
+        verdict = kline.Verdict(call.failure) if call.failure else kline.verdict_on(missing, handling)
+        return self._deliver(to_frame(table, kind), verdict)
+
+    def _deliver(self, frame: Any, verdict: kline.Verdict) -> Any:
+        """Hand *frame* over, in the error if there is one."""
         tell(self._once(verdict).notices)
         if self._transport is not None:
             tell(self._transport.ledger.warnings())
@@ -467,6 +555,28 @@ class AsyncClient:
         self._remembered = False
         self._said_free = False
         self._said_skew = False
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is under way for one call: what is asked of each group, what came of it, and what went wrong.
+
+    Attributes
+    ----------
+    before
+        How many bars were held of each group.
+    """
+
+    questions: dict[Group, kline.Question]
+    walks: dict[Group, list[Walk]]
+    before: dict[Group, int]
+    harvests: list[Harvest] = field(default_factory=list)
+    failure: AllTickError | None = None
+
+    @property
+    def clock(self) -> clocks.CallClock:
+        """The time during the call."""
+        return next(iter(self.questions.values())).clock
 
 
 class Client:
@@ -589,26 +699,47 @@ class Client:
         frame: FrameKind | None = None,
         forming: Forming = "drop",
         on_incomplete: OnIncomplete | None = None,
+        refresh: str | bool | None = None,
         network: Network | None = None,
         max_wait: float | timedelta | None = None,
         categorical: bool = False,
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
-        question = self._client._ask(
-            codes, period, range, frame, forming, on_incomplete, network, max_wait, categorical
+        client = self._client
+        question = client._ask(
+            codes, period, range, frame, forming, on_incomplete, refresh, network, max_wait, categorical
         )
-        client, harvests = self._client, list[Harvest]()
-        walks = client._to_ask(question)
-        failure = None
-        if walks:
+        call = client._begin_call([question])
+        if call.walks:
             with progress_bars.shown(progress, str(question)) as report:
-                failure = self._background.run(lambda post: client._fetch(question, walks, harvests, post), report)
-        return self._client._hand_over(question, harvests, failure)
+                self._background.run(lambda post: client._fetch(call, post), report)
+        return client._hand_over(question, call)
 
-    def estimate_kline(self, codes: str | Iterable[str], period: Period | str, range: Any) -> Estimate:
+    def update(
+        self,
+        codes: str | Iterable[str] | None = None,
+        periods: Period | str | Iterable[Period | str] | None = None,
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Bring the archive up to date; see `alltick_frames.update`."""
+        client = self._client
+        questions = client._ask_for_news(codes, periods, frame, on_incomplete, max_wait)
+        call = client._begin_call(questions)
+        if call.walks:
+            with progress_bars.shown(progress, _UPDATING) as report:
+                self._background.run(lambda post: client._fetch(call, post), report)
+        return client._report(call)
+
+    def estimate_kline(
+        self, codes: str | Iterable[str], period: Period | str, range: Any, *, refresh: str | bool | None = None
+    ) -> Estimate:
         """Say what `get_kline` would cost; see `alltick_frames.estimate_kline`."""
-        return self._client._estimate(codes, period, range)
+        return self._client._estimate(codes, period, range, refresh)
 
     def coverage(
         self,
@@ -653,6 +784,20 @@ def _duration(name: str, value: Any) -> timedelta | None:
     if not isinstance(duration, timedelta) or duration < timedelta():
         raise ArgumentError(f"{name}={value!r} must be seconds of 0 or more, or a timedelta")
     return duration
+
+
+def _refreshed(refresh: Any, period: Period, now: datetime) -> Span | None:
+    """Give the span of which bars are to be read anew although they are held."""
+    if refresh is None or refresh is False:
+        return None
+    lookback = "max" if refresh is True else refresh
+    if not isinstance(lookback, str) or "/" in lookback:
+        raise ArgumentError(f"refresh={refresh!r} must be True for all of the range, or a lookback such as '5d'")
+    try:
+        return parse_range(lookback, period, now).span
+    except ArgumentError as error:
+        why = str(error)
+    raise ArgumentError(f"refresh={refresh!r} cannot be read as a lookback such as '5d': {why}")
 
 
 def _one_of(name: str, value: Any, allowed: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Answer bytes to an Arrow table, or the right error. **Here a page becomes a table**: `kline_page`.
+"""Answer bytes to Arrow tables, or the right error. **Here a page becomes a table**: `kline_page`.
 
 One typed pass of msgspec reads nearly every page. What it refuses (a value that is no number, a row that is no
 object) is read again row by row, so that one bad bar costs that bar and is named, never the page.
@@ -6,6 +6,7 @@ object) is read again row by row, so that one bad bar costs that bar and is name
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from dataclasses import dataclass, replace
@@ -19,16 +20,16 @@ import pyarrow.compute as pc
 
 from alltick_frames import schemas
 from alltick_frames.errors import DecodeError
-from alltick_frames.wire import api_error, excerpt, refusal
+from alltick_frames.wire import KlineRequest, api_error, excerpt, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from alltick_frames.wire import Answer, KlineRequest
+    from alltick_frames.wire import Answer, BatchRequest, Group
 
-__all__ = ["BadRow", "Page", "kline_page"]
+__all__ = ["BadRow", "Page", "batch_pages", "kline_page"]
 
 _OK = 200
 _THROTTLED = 429
@@ -112,7 +113,27 @@ class _Envelope(msgspec.Struct):
     data: _Data | None = None
 
 
+class _BatchData(msgspec.Struct):
+    # Read one by one, so that one that is not as documented costs no other.
+    kline_list: list[msgspec.Raw] | None = None
+
+
+class _BatchEnvelope(msgspec.Struct):
+    ret: int | None = None
+    msg: str | None = None
+    error_msg: str | None = None
+    data: _BatchData | Literal[""] | None = None
+
+
+class _BatchGroup(msgspec.Struct):
+    code: str | None = None
+    symbol: str | None = None
+    kline_type: int | None = None
+
+
 _typed = msgspec.json.Decoder(_Envelope, strict=False)
+_batch = msgspec.json.Decoder(_BatchEnvelope, strict=False)
+_batch_group = msgspec.json.Decoder(_BatchGroup, strict=False)
 _untyped = msgspec.json.Decoder()
 
 
@@ -137,6 +158,53 @@ def kline_page(answer: Answer, request: KlineRequest) -> Page:
     rows = (envelope.data and envelope.data.kline_list) or []
     page = _page(rows, bad, answer)
     return replace(page, exact=_exact(page, answer)) if _has_long_numbers(answer.body) else page
+
+
+def batch_pages(answer: Answer, request: BatchRequest) -> dict[Group, Page]:
+    """Read the answer to a `/batch-kline` request: a page of each group that was answered and can be read.
+
+    Groups are told by their code and period, never by their position; they may be missing.
+
+    Raises
+    ------
+    ApiError
+        The vendor refused (`ret` or HTTP status).
+    TransportError
+        A redirect or a server error.
+    DecodeError
+        No JSON, or no envelope.
+    """
+    refused = refusal(answer, request.codes)
+    if refused is not None:
+        raise refused
+    why = ""
+    try:
+        envelope = _batch.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        why = str(error)
+    if why:
+        raise _no_json(answer, why)
+    _check_ret(envelope, answer, request.codes)
+    pages = {}
+    for group, raw in _groups((envelope.data and envelope.data.kline_list) or [], request):
+        # As its own `/kline` answer, of which it has all but the envelope.
+        alone = replace(answer, body=b'{"ret":200,"data":' + bytes(raw) + b"}")
+        with contextlib.suppress(DecodeError):
+            pages[group] = kline_page(alone, KlineRequest(*group))
+    return pages
+
+
+def _groups(listed: Sequence[msgspec.Raw], request: BatchRequest) -> Iterator[tuple[Group, msgspec.Raw]]:
+    """Tell which of the asked groups each of the *listed* is; the others were not asked for."""
+    asked = {(code, period.vendor_number): (code, period) for code, period in request.groups}
+    for raw in listed:
+        try:
+            named = _batch_group.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+        group = asked.get((named.code or named.symbol or "", named.kline_type or 0))
+        if group is not None:
+            yield group, raw
 
 
 def _as_documented(answer: Answer) -> Answer:
@@ -207,8 +275,7 @@ def _stamp_of(row: Any) -> int | None:
     return int(_microseconds(np.array([stamp], dtype=np.int64))[0])
 
 
-def _check_envelope(envelope: _Envelope, answer: Answer, request: KlineRequest) -> None:
-    codes = [request.code]
+def _check_ret(envelope: _Envelope | _BatchEnvelope, answer: Answer, codes: Sequence[str]) -> None:
     if envelope.ret is None and envelope.error_msg is not None:
         # The gateway's own throttle has no ret; it was seen with HTTP 429 only, but the status may be lost.
         raise api_error(_THROTTLED, envelope.error_msg, answer.trace, codes)
@@ -219,6 +286,10 @@ def _check_envelope(envelope: _Envelope, answer: Answer, request: KlineRequest) 
         )
     if envelope.ret != _OK:
         raise api_error(envelope.ret, envelope.msg or "", answer.trace, codes)
+
+
+def _check_envelope(envelope: _Envelope, answer: Answer, request: KlineRequest) -> None:
+    _check_ret(envelope, answer, request.codes)
     data = envelope.data
     if data is None:
         return

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from alltick_frames import evidence, kline, workload
+from alltick_frames import evidence, freshness, kline, workload
 from alltick_frames.backfill import ONLY_NEWEST
 from alltick_frames.codes import family_of
 from alltick_frames.hours import fewest_share, most_bars
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from alltick_frames.periods import Period
     from alltick_frames.plans import Plan
     from alltick_frames.store import Archive
+    from alltick_frames.wire import Group
 
 __all__ = ["Estimate", "Price", "estimate", "permitted", "price"]
 
@@ -139,13 +140,13 @@ class Estimate(Price):
         return lines + named
 
 
-def permitted(walks: Mapping[str, Sequence[Walk]], plan: Plan) -> dict[str, Sequence[Walk]]:
+def permitted(walks: Mapping[Group, Sequence[Walk]], plan: Plan) -> dict[Group, Sequence[Walk]]:
     """Leave out the codes that *plan* is known not to have."""
-    return {code: some for code, some in walks.items() if plan.name != "free" or code in FREE_CODES}
+    return {group: some for group, some in walks.items() if plan.name != "free" or group[0] in FREE_CODES}
 
 
 def price(
-    walks: Mapping[str, Sequence[Walk]],
+    walks: Mapping[Group, Sequence[Walk]],
     plan: Plan,
     now: datetime,
     *,
@@ -154,9 +155,16 @@ def price(
     latency_s: float,
 ) -> Price:
     """Say what *walks* cost."""
+    sets = freshness.sets(walks, plan, now)
+    at_once = {group for some in sets for group in some}
+    alone = [walk for group, some in walks.items() if group not in at_once for walk in some]
     every = [walk for some in walks.values() for walk in some]
-    requests = workload.requests_for(every, plan, now, latency_s)
+    # The newest bars may show that more is lacking.
+    fewest = len(sets) + workload.requests_for(alone, plan, now, latency_s)[0]
+    requests = fewest, len(sets) + workload.requests_for(every, plan, now, latency_s)[1]
     fewest_s, most_s = workload.seconds_for(requests, plan, latency_s)
+    between_sets_s = max(0, len(sets) - 1) * plan.batch_kline.seconds / plan.batch_kline.requests
+    fewest_s, most_s = max(fewest_s, between_sets_s), most_s + between_sets_s
     seconds = (fewest_s + queue_s, most_s + queue_s) if most_s else (0.0, 0.0)
     a_day = plan.day.requests
     return Price(requests, seconds, a_day if left_today is None else left_today, a_day, plan.name)
@@ -164,7 +172,7 @@ def price(
 
 def estimate(
     question: Question,
-    walks: Mapping[str, Sequence[Walk]],
+    walks: Mapping[Group, Sequence[Walk]],
     archive: Archive,
     plan: Plan,
     now: datetime,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from alltick_frames.records import Spans
     from alltick_frames.spans import Reason
 
-__all__ = ["Gap", "Known", "batches", "begins", "gaps", "held", "looked_at", "walk_into"]
+__all__ = ["Gap", "Known", "batches", "begins", "forgotten", "gaps", "held", "looked_at", "walk_into"]
 
 # How long an outage may hold bars back.
 _SETTLES_IN = timedelta(days=1)
@@ -82,6 +82,26 @@ class Gap:
 def held(known: Known) -> SpanSet:
     """Give the coverage as spans."""
     return SpanSet(tuple(_span(start, end) for start, end in known.coverage))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    coverage: Spans
+    checked: tuple[Checked, ...]
+    holes: tuple[Hole, ...]
+    history_start: HistoryStart | None
+
+
+def forgotten(known: Known, span: Span) -> Known:
+    """Give what would be known if nothing of *span* had been asked for yet."""
+    covered = [piece for other in held(known) for piece in SpanSet.of([span]).missing_from(other)]
+    start = known.history_start
+    return _Known(
+        tuple((finality.microseconds(one.start), finality.microseconds(one.end)) for one in covered),
+        tuple(check for check in known.checked if not _both(_span(check.start, check.end), span)),
+        tuple(hole for hole in known.holes if not _both(_span(hole.start, hole.end), span)),
+        None if start is not None and finality.instant(start.key_us) > span.start else start,
+    )
 
 
 def begins(known: Known, plan: Plan, now: datetime) -> HistoryStart | None:
@@ -203,18 +223,25 @@ def walk_into(
     *,
     first_held: datetime | None,
     at_close: bool | None,
+    held_stamps: tuple[int, ...] = (),
 ) -> Walk:
     """Begin the walk that fills *gap*: from the newest bar, from the gap's end, or on from the bars held after it.
 
     *first_held* is the stamp of the first of those, if the gap ends at coverage; *at_close* says what the stamps of
-    held bars are.
+    held bars are, and *held_stamps* are those of the last ones.
     """
     nothing_later = not any(other.end > gap.start for other in held(known))
+    goes_on = nothing_later and any(other.end == gap.start for other in held(known))
     newest = asked.open_end and nothing_later
     span = Span(gap.start, max(gap.end, asked.span.end)) if newest else gap
     # The newest page shows what stamps are now.
     walk = walk_for(code, period, span, open_end=newest, wanted=asked.count, at_close=None if newest else at_close)
-    walk = dataclasses.replace(walk, resumes=any(other.end <= gap.start for other in held(known)))
+    walk = dataclasses.replace(
+        walk,
+        resumes=any(other.end <= gap.start for other in held(known)),
+        to_newest=goes_on,
+        held_stamps=held_stamps if goes_on else (),
+    )
     return joined(walk, first_held) if first_held is not None and family_of(code).pageable else walk
 
 

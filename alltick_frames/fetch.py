@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
-import tenacity
 
 from alltick_frames import backfill, decode, evidence, finality, workload
-from alltick_frames.claims import Claim
-from alltick_frames.errors import (
-    CodeNotPermittedError,
-    DecodeError,
-    PlanLimitError,
-    RateLimitError,
-    StoreError,
-    TransportError,
-    UnknownCodeError,
-)
+from alltick_frames.attempts import NothingToSend, answered
+from alltick_frames.claims import Claim, claim_of
+from alltick_frames.errors import CodeNotPermittedError, PlanLimitError, UnknownCodeError
+from alltick_frames.harvests import MOST_CLAIMS, Harvest, Saver
+from alltick_frames.refresh import Refresh
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -35,30 +29,21 @@ if TYPE_CHECKING:
     from alltick_frames.backfill import Judged, Walk
     from alltick_frames.clocks import CallClock
     from alltick_frames.decode import Page
-    from alltick_frames.errors import ApiError
-    from alltick_frames.ledger import Ledger
     from alltick_frames.plans import Plan
-    from alltick_frames.spans import Span
+    from alltick_frames.refresh import Replan
     from alltick_frames.store import Archive, Known
     from alltick_frames.transport import Transport
-    from alltick_frames.wire import Answer
+    from alltick_frames.wire import Answer, Group, KlineRequest
 
     # Told of progress: requests done, requests in all as far as is known, seconds to go.
     Report = Callable[[int, int, float], None]
 
-__all__ = ["Harvest", "fetch"]
+__all__ = ["fetch"]
 
-_FAULTS_BORNE = 10
-_THROTTLED_AT_MOST_S = 600
-_BACK_OFF = tenacity.wait_random_exponential(multiplier=0.2, max=5)
-# Of the second that a fetched page may take to be durable, writing gets the rest.
-_SAVE_EVERY_S = 0.5
 # How often to look whether another has let go of a code, and what it has stored meanwhile.
 _TRY_EVERY_S, _LOOK_EVERY_S = 0.05, 0.5
 # One that stores nothing for so long was stopped or is being throttled; at slow rates, for so many requests.
 _PATIENCE_S, _PATIENCE_REQUESTS = 2.0, 10
-# Each claim is a descriptor; no plan answers so many codes between two times of saving.
-_MOST_CLAIMS = 64
 _PACE_OVER = 60
 # Of a product that is younger than the range each of them may cost a request for nothing.
 _MOST_UNBEGUN = 5
@@ -68,41 +53,13 @@ _REFUSES_CODE = (UnknownCodeError, CodeNotPermittedError, PlanLimitError)
 
 
 @dataclass(slots=True, eq=False)
-class Harvest:
-    """What has been fetched of one span of one code.
-
-    Attributes
-    ----------
-    pages
-        Those that are not in the archive yet, in the order of asking.
-    newest
-        The first page, if it is the newest one: it alone has the forming bar.
-    planned
-        The span that was to be filled when this began; of a part, none.
-    """
-
-    walk: Walk
-    pages: list[Judged] = field(default_factory=list)
-    newest: Judged | None = None
-    refusal: ApiError | None = None
-    skew: timedelta = timedelta()
-    saved: Walk | None = None
-    looked_s: float = field(default_factory=time.monotonic)
-    planned: Span | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.saved = self.walk
-        self.planned = None if self.walk.part else self.walk.span
-
-
-@dataclass(slots=True, eq=False)
 class _Job:
-    """One code: its claim, and what is under way of it.
+    """One group: its claim, and what is under way of it.
 
     Attributes
     ----------
     known, quiet_since
-        What the archive had of the code when it was looked at while another has the claim, and since when nothing of
+        What the archive had of the group when it was looked at while another has the claim, and since when nothing of
         what is wanted has come.
     floor
         Before it nothing was found to begin with: no part begins there.
@@ -119,25 +76,25 @@ class _Job:
     expected: int | None = None
 
     @property
-    def code(self) -> str:
-        """The code."""
-        return self.walks[0].code
+    def group(self) -> Group:
+        """The code and the period."""
+        return self.walks[0].code, self.walks[0].period
 
 
 async def fetch(
-    walks: Mapping[str, Sequence[Walk]],
+    walks: Mapping[Group, Sequence[Walk]],
     harvests: list[Harvest],
     *,
-    replan: Callable[[str], Sequence[Walk]],
+    replan: Replan,
     transport: Transport,
     archive: Archive,
     plan: Plan,
     clock: CallClock,
     report: Report,
 ) -> None:
-    """Carry out the *walks* of each code, and put what comes of them into *harvests*.
+    """Carry out the *walks* of each group, and put what comes of them into *harvests*.
 
-    A code that another process is fetching is waited for; *replan* then says what is still to be asked of it. A code
+    A group that another process is fetching is waited for; *replan* then says what is still to be asked of it. A code
     that the vendor refuses is noted in its harvest; the others go on. Any other failure ends all and is raised; what
     had come by then is in the archive, or in the harvests if that cannot be written.
     """
@@ -149,9 +106,9 @@ class _Crew:
 
     def __init__(
         self,
-        walks: Mapping[str, Sequence[Walk]],
+        walks: Mapping[Group, Sequence[Walk]],
         harvests: list[Harvest],
-        replan: Callable[[str], Sequence[Walk]],
+        replan: Replan,
         transport: Transport,
         archive: Archive,
         plan: Plan,
@@ -165,8 +122,10 @@ class _Crew:
         self._plan = plan
         self._clock = clock
         self._report = report
-        self._jobs = [_Job(some, Claim(archive.directory, code, some[0].period)) for code, some in walks.items()]
-        self._waiting = deque(self._jobs)
+        self._jobs = {group: _Job(some, claim_of(archive.directory, *group)) for group, some in walks.items()}
+        self._refresh = Refresh(walks, replan, transport, archive, plan, clock)
+        self._refreshes = False
+        self._waiting = deque(job for group, job in self._jobs.items() if group not in self._refresh)
         self._ready: deque[tuple[_Job, Harvest]] = deque()
         self._active: dict[Harvest, _Job] = {}
         # Whose request has been sent and is not answered, or is about to be.
@@ -174,7 +133,7 @@ class _Crew:
         self._done: deque[float] = deque(maxlen=_PACE_OVER)
         self._answers = self._splits = self._most_active = 0
         self._news = anyio.Event()
-        self._saver = _Saver(harvests, archive, plan)
+        self._saver = Saver(harvests, archive, plan)
         self._failures: list[Exception] = []
         self._patience_s = max(_PATIENCE_S, _PATIENCE_REQUESTS * workload.interval_s(plan))
 
@@ -197,6 +156,8 @@ class _Crew:
                         self._done.clear()
                     walkers.start_soon(until_failure, lambda: self._fill(job, harvest))
 
+                self._refreshes = True
+                walkers.start_soon(until_failure, self._bring_up_to_date)
                 # Inside, so that it is not raised in a group with what the walkers raise.
                 await until_failure(lambda: self._distribute(start))
             saving.cancel()
@@ -220,7 +181,7 @@ class _Crew:
                 with anyio.CancelScope(shield=True):
                     await self._saver.save(self._failures)
             finally:
-                for job in self._jobs:
+                for job in self._jobs.values():
                     job.claim.release()
         if self._failures:
             raise self._failures[0]
@@ -234,10 +195,27 @@ class _Crew:
                 if found is None:
                     break
                 start(*found)
-            if self._failures or not (self._active or self._waiting or self._ready):
+            if self._failures or not (self._active or self._waiting or self._ready or self._refreshes):
                 return
             with anyio.move_on_after(_TRY_EVERY_S if self._waiting else None):
                 await self._news.wait()
+
+    async def _bring_up_to_date(self) -> None:
+        """Ask for the newest bars of many groups at once; what these leave open is walked through."""
+
+        def brought(_group: Group, harvest: Harvest) -> None:
+            self._harvests.append(harvest)
+            self._saver.arrived()
+
+        def left(group: Group) -> None:
+            self._waiting.append(self._jobs[group])
+            self._news.set()
+
+        try:
+            await self._refresh.work(brought, left, self._step)
+        finally:
+            self._refreshes = False
+            self._news.set()
 
     async def _next(self) -> tuple[_Job, Harvest] | None:
         if not self._ready:
@@ -247,11 +225,11 @@ class _Crew:
     async def _begin_some(self) -> None:
         """Begin a code that nobody else is fetching."""
         for job in [*self._waiting]:
-            if self._saver.claims >= _MOST_CLAIMS:
+            if self._saver.claims >= MOST_CLAIMS:
                 return
             if job.claim.take() or await self._is_abandoned(job):
                 # Others may have stored what is missing since the call looked.
-                self._begin(job, await anyio.to_thread.run_sync(self._replan, job.code))
+                self._begin(job, await anyio.to_thread.run_sync(self._replan, job.group))
             if self._ready:
                 return
 
@@ -273,9 +251,9 @@ class _Crew:
         now = time.monotonic()
         if job.known is not None and now - job.looked_s < _LOOK_EVERY_S:
             return False
-        known = await anyio.to_thread.run_sync(self._archive.known, job.code, job.walks[0].period)
+        known = await anyio.to_thread.run_sync(self._archive.known, *job.group)
         if known != job.known:
-            walks = await anyio.to_thread.run_sync(self._replan, job.code)
+            walks = await anyio.to_thread.run_sync(self._replan, job.group)
             if not walks:
                 return True
             # What the other stores elsewhere is no help.
@@ -327,7 +305,7 @@ class _Crew:
             self._under_way.discard(harvest)
             try:
                 answer, page = await self._page(harvest)
-            except _NothingToSend:
+            except NothingToSend:
                 continue
             except _REFUSES_CODE as error:
                 if self._give_back(job, harvest, None):
@@ -364,31 +342,21 @@ class _Crew:
         return True
 
     async def _page(self, harvest: Harvest) -> tuple[Answer, Page]:
-        """Send the walk's next request until a page comes; every attempt takes a slot of its own."""
-        patience = _Patience(self._transport.ledger)
-        async for attempt in tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(patience.bears),
-            wait=patience.wait,
-            sleep=anyio.sleep,
-            reraise=True,
-        ):
-            with attempt:
-                slot = await self._transport.turn()
-                await self._look(harvest)
-                request = backfill.next_request(harvest.walk)
-                if request is None or self._failures:
-                    self._transport.ledger.give_back(slot)
-                    raise _NothingToSend
-                self._under_way.add(harvest)
-                answer = await self._transport.send(request, slot, self._clock)
-                page = decode.kline_page(answer, request)
-                self._transport.ledger.answered()
-        return answer, page
+        """Send the walk's next request until a page comes."""
+
+        async def request() -> KlineRequest | None:
+            await self._look(harvest)
+            if self._failures:
+                return None
+            self._under_way.add(harvest)
+            return backfill.next_request(harvest.walk)
+
+        return await answered(self._transport, self._clock, "kline", request, decode.kline_page)
 
     async def _look(self, harvest: Harvest) -> None:
         """Skip what others have stored since this walk last looked."""
         walk, now = harvest.walk, time.monotonic()
-        if not walk.started or walk.wanted is not None or now - harvest.looked_s < _LOOK_EVERY_S:
+        if not walk.started or walk.wanted is not None or walk.rereads or now - harvest.looked_s < _LOOK_EVERY_S:
             return
         harvest.looked_s = now
         found = await anyio.to_thread.run_sync(_held_before, walk, self._archive)
@@ -404,7 +372,7 @@ class _Crew:
             workload.pages_left(harvest.walk, self._plan, now, shares[job], floor=job.floor)
             for harvest, job in (*self._active.items(), *((harvest, job) for job, harvest in self._ready))
         )
-        to_go += sum(self._expected(job, now) for job in self._waiting)
+        to_go += sum(self._expected(job, now) for job in self._waiting) + self._refresh.requests_left
         pace_s = workload.pace_s(to_go, self._done, self._plan, self._transport.latency_s)
         self._report(self._answers, self._answers + to_go, to_go * pace_s)
         self._news.set()
@@ -416,10 +384,6 @@ class _Crew:
 
     def _density(self, job: _Job) -> float:
         return workload.density(harvest.walk for harvest in job.harvests)
-
-
-class _NothingToSend(Exception):  # noqa: N818  # no error
-    """Others have stored all that the walk was to fetch, or the call has failed elsewhere."""
 
 
 def _length(walks: Iterable[Walk]) -> timedelta:
@@ -437,92 +401,3 @@ def _held_before(walk: Walk, archive: Archive) -> tuple[datetime, datetime] | No
         walk.code, walk.period, finality.microseconds(found.start), finality.microseconds(found.end)
     ).bars
     return (found.start, bars["timestamp"][0].as_py().astimezone(UTC)) if len(bars) else None
-
-
-class _Saver:
-    """Puts what has come into the archive, in a thread: a commit waits for the disk."""
-
-    def __init__(self, harvests: Sequence[Harvest], archive: Archive, plan: Plan) -> None:
-        self._harvests = harvests
-        self._archive = archive
-        self._plan = plan
-        self._something = anyio.Event()
-        self._hurry = anyio.Event()
-        self._claims: list[Claim] = []
-
-    @property
-    def claims(self) -> int:
-        """How many are kept until all of their code is in the archive."""
-        return len(self._claims)
-
-    def arrived(self) -> None:
-        self._something.set()
-
-    def release_after_saving(self, claim: Claim) -> None:
-        """Let others have the code once they can see all that came of it."""
-        self._claims.append(claim)
-        self._something.set()
-        if len(self._claims) >= _MOST_CLAIMS:
-            self._hurry.set()
-
-    async def save_as_it_comes(self) -> None:
-        while True:
-            await self._something.wait()
-            self._something, self._hurry = anyio.Event(), anyio.Event()
-            began = time.monotonic()
-            await self._save()
-            with anyio.move_on_after(_SAVE_EVERY_S - (time.monotonic() - began)):
-                await self._hurry.wait()
-
-    async def save(self, failures: list[Exception]) -> None:
-        """Save once more; a failure to counts after those there were."""
-        try:
-            await self._save()
-        except StoreError as error:
-            failures.append(error)
-
-    async def _save(self) -> None:
-        claims = [*self._claims]
-        changed = [
-            (harvest, harvest.walk, len(harvest.pages))
-            for harvest in self._harvests
-            if harvest.walk is not harvest.saved
-        ]
-        batches = [
-            (walk.code, walk.period, batch)
-            for harvest, walk, number in changed
-            for batch in evidence.batches(walk, harvest.pages[:number], self._plan)
-        ]
-        await anyio.to_thread.run_sync(self._archive.write_many, batches)
-        for harvest, walk, number in changed:
-            harvest.saved = walk
-            del harvest.pages[:number]
-        for claim in claims:
-            claim.release()
-        del self._claims[: len(claims)]
-
-
-class _Patience:
-    """What one request bears: some faults, and throttling for some minutes, which uses up no attempts."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._faults = 0
-        self._throttled_since: float | None = None
-        self._throttled = False
-
-    def bears(self, error: BaseException) -> bool:
-        self._throttled = isinstance(error, RateLimitError)
-        if self._throttled:
-            self._ledger.throttled()
-            now = time.monotonic()
-            self._throttled_since = self._throttled_since or now
-            return now - self._throttled_since < _THROTTLED_AT_MOST_S
-        if isinstance(error, DecodeError) or (isinstance(error, TransportError) and error.transient):
-            self._faults += 1
-            return self._faults < _FAULTS_BORNE
-        return False
-
-    def wait(self, state: tenacity.RetryCallState) -> float:
-        # The ledger's pause holds back the next slot, for every request and not just this one.
-        return 0.0 if self._throttled else _BACK_OFF(state)

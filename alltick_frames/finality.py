@@ -29,6 +29,7 @@ __all__ = [
     "may_be_at_close",
     "may_have_closed",
     "microseconds",
+    "period_after",
     "slot_ends",
     "stamped_at_close",
     "trading_dates",
@@ -222,7 +223,7 @@ def _slots(start: datetime, end: datetime, period: Period) -> Iterator[datetime]
     while key < end:
         if key >= start:
             yield key
-        key = _period_after(key, period)
+        key = period_after(key, period)
 
 
 def _ends_between(
@@ -232,7 +233,7 @@ def _ends_between(
     first = _dates_end(key, code, period)
     match asset_class_of(code):
         case AssetClass.OTC:
-            midnight = datetime.combine(_period_after(key, period), time(), ZoneInfo(zone_of(code)))
+            midnight = datetime.combine(period_after(key, period), time(), ZoneInfo(zone_of(code)))
             return first, midnight + _LATE_START[period]
         case AssetClass.CRYPTO:
             return first, first + _DAY + _LATE_START[period]
@@ -247,19 +248,19 @@ def _session_end(key: datetime, code: str, period: Period, now: datetime) -> dat
     # A calendar takes time to load, and by noon of its first date no period is over.
     if now < datetime.combine(key, time(12), ZoneInfo(zone_of(code))):
         return None
-    session_close = calendars.session_close(code, key, _period_after(key, period))
+    session_close = calendars.session_close(code, key, period_after(key, period))
     return None if session_close is None else session_close + _AFTER_SESSION
 
 
 def _dates_end(key: datetime, code: str, period: Period) -> datetime:
     """Give the end of a period's last trading date, in the exchange's zone."""
-    after, zone = _period_after(key, period), ZoneInfo(zone_of(code))
+    after, zone = period_after(key, period), ZoneInfo(zone_of(code))
     if asset_class_of(code) is AssetClass.OTC:
         return datetime.combine(after - _DAY, _OTC_DAY_END, zone).astimezone(UTC)
     return datetime.combine(after, time(), zone).astimezone(UTC)
 
 
-def _period_after(date: datetime, period: Period) -> datetime:
+def period_after(date: datetime, period: Period) -> datetime:
     """Give the first date of the next day, week or month."""
     if period is Period.MONTH:
         return (date.replace(day=1) + 31 * _DAY).replace(day=1)

@@ -11,28 +11,40 @@ import numpy as np
 import pyarrow as pa
 
 from alltick_frames import evidence, finality, schemas
-from alltick_frames.backfill import Stop
-from alltick_frames.codes import family_of
+from alltick_frames.backfill import SHOWS_STAMPS, Stop
+from alltick_frames.codes import Family, family_of
 from alltick_frames.decode import ascending_last_wins
 from alltick_frames.errors import ClockSkewWarning, HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
 from alltick_frames.segments import stamps_of
 from alltick_frames.spans import BEGINNING, Missing, Span, SpanSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from alltick_frames.backfill import Judged, Walk
     from alltick_frames.clocks import CallClock
     from alltick_frames.errors import AllTickError, AllTickWarning
-    from alltick_frames.fetch import Harvest
+    from alltick_frames.harvests import Harvest
     from alltick_frames.periods import Period
     from alltick_frames.plans import Plan
     from alltick_frames.ranges import Asked
     from alltick_frames.records import HistoryStart
     from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings
     from alltick_frames.store import Archive, Held
+    from alltick_frames.wire import Group
 
-__all__ = ["Forming", "Question", "Verdict", "held_bars", "judge", "to_ask", "to_table", "walks_of"]
+__all__ = [
+    "Forming",
+    "Question",
+    "Verdict",
+    "by_group",
+    "held_bars",
+    "judge",
+    "to_ask",
+    "to_table",
+    "verdict_on",
+    "walks_of",
+]
 
 Forming = Literal["drop", "keep"]
 _NAMED_AT_MOST = 5
@@ -44,7 +56,7 @@ _LEFT_EDGE = ("beyond_reach", "beyond_plan")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call, validated."""
+    """One call, validated; of *refresh*, what is held is asked for again."""
 
     codes: tuple[str, ...]
     period: Period
@@ -56,6 +68,7 @@ class Question:
     network: Network
     max_wait: timedelta | None
     clock: CallClock
+    refresh: Span | None = None
 
     @property
     def asked_at(self) -> datetime:
@@ -69,37 +82,55 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to say of an answer: the error to raise, if any, and warnings."""
+    """What to say of an answer: the error to raise, if any, and warnings; and what is missing, whether said or not."""
 
     failure: AllTickError | None = None
     notices: tuple[AllTickWarning, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
 
-def to_ask(question: Question, archive: Archive, plan: Plan, harvests: Sequence[Harvest] = ()) -> dict[str, list[Walk]]:
-    """Give by code the walks through what has to be asked for after *harvests*: nothing if all is held."""
-    return {code: walks for code in question.codes if (walks := walks_of(question, code, archive, plan, harvests))}
+def to_ask(
+    questions: Iterable[Question], archive: Archive, plan: Plan, harvests: Sequence[Harvest] = ()
+) -> dict[Group, list[Walk]]:
+    """Give by group the walks through what has to be asked for after *harvests*: nothing if all is held."""
+    walked = by_group(harvests)
+    return {
+        (code, question.period): walks
+        for question in questions
+        for code in question.codes
+        if (walks := walks_of(question, code, archive, plan, walked.get((code, question.period), [])))
+    }
+
+
+def by_group(harvests: Iterable[Harvest]) -> dict[Group, list[Harvest]]:
+    """Sort *harvests* by their code and period."""
+    sorted_: dict[Group, list[Harvest]] = {}
+    for harvest in harvests:
+        sorted_.setdefault((harvest.walk.code, harvest.walk.period), []).append(harvest)
+    return sorted_
 
 
 def walks_of(
     question: Question, code: str, archive: Archive, plan: Plan, harvests: Sequence[Harvest] = ()
 ) -> list[Walk]:
-    """Give the walks through what has to be asked of *code* after *harvests*.
+    """Give the walks through what has to be asked of *code* after *harvests*, which are of it.
 
     Of a number of bars, only the newest gap: what comes may be enough.
     """
-    before = [harvest for harvest in harvests if harvest.walk.code == code]
-    if question.network == "never" or any(harvest.refusal is not None for harvest in before):
+    if question.network == "never" or any(harvest.refusal is not None for harvest in harvests):
         return []
-    walks = _walks(question, code, archive, plan, [harvest.walk for harvest in before])
+    walks = _walks(question, code, archive, plan, [harvest.walk for harvest in harvests])
     # A gap that stays is for the verdict to name, not to be asked for again and again.
-    planned = [harvest.planned for harvest in before]
+    planned = [harvest.planned for harvest in harvests]
     return [walk for walk in walks if walk.span not in planned]
 
 
 def _walks(question: Question, code: str, archive: Archive, plan: Plan, walked: Sequence[Walk]) -> Iterator[Walk]:
     period, asked = question.period, question.asked
-    known = archive.known(code, period)
+    known: evidence.Known = archive.known(code, period)
     span = _needed(question, code, archive)
+    if question.refresh is not None:
+        known = evidence.forgotten(known, question.refresh)
     looked_at = _looked_at(walked)
     asked_at, clock = question.asked_at, question.clock()
     lacking = evidence.gaps(known, code, period, span, plan, asked_at, looked_at=looked_at, clock=clock)
@@ -118,11 +149,22 @@ def _walks(question: Question, code: str, archive: Archive, plan: Plan, walked: 
             asked,
             first_held=None if after is None else _first_stamp(_read(archive, code, period, after)),
             at_close=_at_close(archive, code, period),
+            held_stamps=_last_stamps(archive, code, period, gap.start),
         )
+        if question.refresh is not None:
+            walk = dataclasses.replace(walk, rereads=True, to_newest=False)
         if asked.count is not None:
             held_later = _read(archive, code, period, Span(gap.end, asked.span.end))
             walk = dataclasses.replace(walk, wanted=asked.count - len(held_later.bars))
         yield walk
+
+
+def _last_stamps(archive: Archive, code: str, period: Period, end: datetime) -> tuple[int, ...]:
+    """Give the stamps of the last bars before *end*, where the stamps of days are to be told from them."""
+    if not period.by_date or family_of(code) is Family.STOCK:
+        return ()
+    before = _read(archive, code, period, Span(end - SHOWS_STAMPS * period.nominal, end))
+    return tuple(stamps_of(before.bars).tolist())
 
 
 def _looked_at(walked: Sequence[Walk]) -> SpanSet:
@@ -263,12 +305,26 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
     late = [code for code, start in starts.items() if not start.reason]
     notices = (*_clock_skew(harvests), *_late_starts(question, {code: starts[code] for code in late}, archive))
     missing = [gap for gap in missing if not _waived(gap, question)]
-    if not missing or question.on_incomplete == "ignore":
-        return Verdict(None, notices)
-    message = _message(missing, held_from, question.network)
-    if question.on_incomplete == "warn":
-        return Verdict(None, (*notices, IncompleteDataWarning(message)))
-    return Verdict(IncompleteDataError(message, missing=missing), notices)
+    message = _message(missing, held_from, question.network) if missing else ""
+    return _verdict(missing, message, question.on_incomplete, notices)
+
+
+def verdict_on(missing: Sequence[Missing], on_incomplete: OnIncomplete) -> Verdict:
+    """Say what the vendor could not give of many questions."""
+    return _verdict(missing, _message(missing, {}, "auto") if missing else "", on_incomplete)
+
+
+def _verdict(
+    missing: Sequence[Missing],
+    message: str,
+    on_incomplete: OnIncomplete,
+    notices: tuple[AllTickWarning, ...] = (),
+) -> Verdict:
+    if not missing or on_incomplete == "ignore":
+        return Verdict(None, notices, tuple(missing))
+    if on_incomplete == "warn":
+        return Verdict(None, (*notices, IncompleteDataWarning(message)), tuple(missing))
+    return Verdict(IncompleteDataError(message, missing=missing), notices, tuple(missing))
 
 
 def _refused(harvest: Harvest, gaps: Sequence[evidence.Gap], question: Question) -> list[Missing]:

@@ -27,6 +27,8 @@ from alltick_frames.plans import Plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alltick_frames.plans import Endpoint
+
 __all__ = ["Kept", "Ledger", "Reading", "ledger_for", "shift_after"]
 
 T = TypeVar("T")
@@ -116,8 +118,8 @@ class Ledger:
         warning, self._warning = self._warning, None
         return [] if warning is None else [warning]
 
-    async def reserve(self) -> float:
-        """Take a slot; it may lie in the future. In seconds of the ledger's own clock.
+    async def reserve(self, endpoint: Endpoint = "kline") -> float:
+        """Take a slot for *endpoint*; it may lie in the future. In seconds of the ledger's own clock.
 
         Raises
         ------
@@ -127,7 +129,12 @@ class Ledger:
         began = time.monotonic()
         while True:
             with contextlib.suppress(_LockedError):
-                return self._run(self._change, self._reserve)
+                slot, opens_in = self._run(self._change, functools.partial(self._reserve, endpoint))
+                if slot is not None:
+                    return slot
+                await anyio.sleep(opens_in)
+                began = time.monotonic()
+                continue
             if time.monotonic() - began > _LOCKED_AT_MOST_S:
                 raise BudgetError(
                     f"the budget in {self._directory} has been locked for {_LOCKED_AT_MOST_S} s; is a process that "
@@ -143,7 +150,7 @@ class Ledger:
             self.give_back(slot)
             raise
 
-    async def wait_for(self, slot: float) -> float:
+    async def wait_for(self, slot: float, endpoint: Endpoint = "kline") -> float:
         """Sleep until *slot*, and take another one as often as it has passed unused or a pause was declared.
 
         Returns the slot that has come.
@@ -155,7 +162,7 @@ class Ledger:
             if self._now() - slot <= min(max(self._plan.margin_s, _LATE_S), _TOO_LATE_S) and not paused:
                 return slot
             self.give_back(slot)
-            slot = await self.reserve()
+            slot = await self.reserve(endpoint)
 
     def queue_s(self, plan: Plan) -> float | None:
         """Give the seconds until the next slot under *plan*, by what others have taken; None if it stays locked."""
@@ -252,10 +259,12 @@ class Ledger:
         self._troubled = kept.state.pause_s > 0
         return result
 
-    def _reserve(self, budget: Budget, now: float) -> float:
+    def _reserve(self, endpoint: Endpoint, budget: Budget, now: float) -> tuple[float | None, float]:
+        """Take a slot, or say after how many seconds to try again."""
         delays, self._delays = self._delays, []
         budget.delayed(delays)
-        return budget.reserve(now)
+        opens_in = budget.opens_in(endpoint, now)
+        return (None, opens_in) if opens_in > 0 else (budget.reserve(now, endpoint), 0.0)
 
     def _ask(self, connection: sqlite3.Connection, question: Callable[[Budget, float], T], plan: Plan | None) -> T:
         kept = self._read_kept(connection)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from alltick_frames.errors import ConfigError
 
@@ -23,6 +23,7 @@ __all__ = [
     "PLANS",
     "SOURCES",
     "Contradiction",
+    "Endpoint",
     "Plan",
     "Rate",
     "Source",
@@ -33,6 +34,10 @@ __all__ = [
 _YEAR = timedelta(days=365.25)
 # Within a tenth of the depth that is sold, the start of history is the plan's, not the listing's.
 DEPTH_TOLERANCE = 0.1
+
+
+# What a limit of its own can be on; the figures of `Plan` have these names.
+Endpoint = Literal["kline", "batch_kline"]
 
 
 @dataclass(frozen=True, slots=True)

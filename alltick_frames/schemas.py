@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["BARS", "CLOSED", "CODE", "COVERAGE", "KLINE", "RESTATEMENTS"]
+__all__ = ["BARS", "CLOSED", "CODE", "COVERAGE", "KLINE", "RESTATEMENTS", "UPDATED"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 PRICES = ("open", "high", "low", "close")
@@ -49,5 +49,29 @@ RESTATEMENTS = pa.schema(
         pa.field("field", pa.string(), nullable=False),
         pa.field("old", pa.float64()),
         pa.field("new", pa.float64()),
+    ]
+)
+
+# What `update` returns: one row per code and period; of `missing`, half-open spans.
+UPDATED = pa.schema(
+    [
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("period", pa.string(), nullable=False),
+        pa.field("added", pa.int64(), nullable=False),
+        pa.field("newest", TIMESTAMP),
+        pa.field(
+            "missing",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("start", TIMESTAMP, nullable=False),
+                        pa.field("end", TIMESTAMP, nullable=False),
+                        pa.field("reason", pa.string(), nullable=False),
+                        pa.field("detail", pa.string(), nullable=False),
+                    ]
+                )
+            ),
+            nullable=False,
+        ),
     ]
 )

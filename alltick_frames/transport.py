@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alltick_frames.ledger import Ledger
+    from alltick_frames.plans import Endpoint
     from alltick_frames.settings import Token
-    from alltick_frames.wire import KlineRequest
+    from alltick_frames.wire import Request
 
 __all__ = ["LATENCY_GUESS_S", "Transport"]
 
@@ -46,6 +47,7 @@ _LARGEST_BODY = 16 * 2**20
 # An answer may trickle in within the read timeout of each piece; all of it must be there by then.
 _ANSWERED_WITHIN_S = 60
 _GZIP = 16 + zlib.MAX_WBITS
+_HEADERS = {"User-Agent": f"alltick_frames/{__version__}", "Accept-Encoding": "gzip"}
 # Time to open a connection before the reserved slot comes. Longer, and an idle connection may be closed meanwhile.
 _LEAD_S = 0.2
 # Of so many answers the latency is known, until there are so few it is guessed.
@@ -86,19 +88,19 @@ class Transport:
         enough = len(self._latencies_s) >= _TELLING
         return statistics.median(self._latencies_s) if enough else LATENCY_GUESS_S
 
-    async def turn(self) -> float:
-        """Take the next slot, and return shortly before it comes.
+    async def turn(self, endpoint: Endpoint) -> float:
+        """Take the next slot for *endpoint*, and return shortly before it comes.
 
         Raises
         ------
         BudgetError
             The day's allowance is used up.
         """
-        slot = await self.ledger.reserve()
+        slot = await self.ledger.reserve(endpoint)
         await self.ledger.wait_until_near(slot, _LEAD_S)
         return slot
 
-    async def send(self, request: KlineRequest, slot: float, clock: Callable[[], datetime]) -> Answer:
+    async def send(self, request: Request, slot: float, clock: Callable[[], datetime]) -> Answer:
         """Send *request* in its *slot*, or a later one if that has passed, and read all of the answer.
 
         *clock* says when.
@@ -124,40 +126,42 @@ class Transport:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _exchange(self, request: KlineRequest, trace: str, slot: float, clock: Callable[[], datetime]) -> Answer:
+    async def _exchange(self, request: Request, trace: str, slot: float, clock: Callable[[], datetime]) -> Answer:
         asked_at, sent_s, unused = clock(), time.monotonic(), True
 
         async def on_event(event: str, _info: dict[str, Any]) -> None:
             nonlocal asked_at, sent_s, slot, unused
             if event == _SENDING:
                 unused = False  # or given back there
-                slot = await self.ledger.wait_for(slot)
+                slot = await self.ledger.wait_for(slot, request.endpoint)
                 asked_at, sent_s = clock(), time.monotonic()
                 patience.deadline = anyio.current_time() + _ANSWERED_WITHIN_S
             elif event == _ANSWERED:
                 self.ledger.arrived(slot)
 
+        envelope, gets = request.envelope(trace), request.method == "GET"
+        query, body = (f"&query={quote(envelope, safe='')}", None) if gets else ("", envelope)
         _ours.set(True)
         try:
             with anyio.fail_after(None) as patience:
                 response = await self._http.handle_async_request(
                     httpx.Request(
-                        "GET",
-                        f"{self._base_url}{request.path}?token={quote(self._token.reveal(), safe='')}"
-                        f"&query={quote(request.query(trace), safe='')}",
-                        headers={"User-Agent": f"alltick_frames/{__version__}", "Accept-Encoding": "gzip"},
+                        request.method,
+                        f"{self._base_url}{request.path}?token={quote(self._token.reveal(), safe='')}{query}",
+                        headers=_HEADERS | ({"Content-Type": "application/json"} if body else {}),
+                        content=body,
                         extensions={"timeout": _TIMEOUT.as_dict(), "trace": on_event},
                     )
                 )
                 try:
-                    body = await _body(response)
+                    answered = await _body(response)
                 finally:
                     await response.aclose()
         finally:
             if unused:
                 self.ledger.give_back(slot)
         self._latencies_s.append(time.monotonic() - sent_s)
-        return Answer(response.status_code, self._blanked(body), trace, asked_at, _date(response))
+        return Answer(response.status_code, self._blanked(answered), trace, asked_at, _date(response))
 
     def _translated(self, error: Exception, trace: str) -> Exception:
         """Say what happened in our words; httpx's objects hold the URL, its messages what a server sent at most."""

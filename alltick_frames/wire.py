@@ -8,12 +8,13 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from alltick_frames.codes import Family, family_of, hint_for
+from alltick_frames.codes import family_of, hint_for
 from alltick_frames.errors import RET_CODES, ApiError, RateLimitError, TransportError, UnknownCodeError
+from alltick_frames.periods import Period
 from alltick_frames.plans import FREE_CODES
 
 if TYPE_CHECKING:
@@ -21,15 +22,32 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from alltick_frames.errors import AllTickError
-    from alltick_frames.periods import Period
+    from alltick_frames.plans import Endpoint
 
-__all__ = ["PAGE_BARS", "Answer", "KlineRequest", "api_error", "excerpt", "new_trace", "refusal"]
+__all__ = [
+    "PAGE_BARS",
+    "Answer",
+    "BatchRequest",
+    "Group",
+    "KlineRequest",
+    "Request",
+    "api_error",
+    "excerpt",
+    "new_trace",
+    "refusal",
+]
 
 # "1 to 500; more is silently treated as 500" (vendor page "GET /kline", since 2025-07-11).
 PAGE_BARS = 500
+# "1 or 2" (vendor page "POST /batch-kline").
+_BATCH_BARS = 2
+
+# A code and a period: what `/batch-kline` counts as a group.
+Group = tuple[str, Period]
 
 # A whole bar fits; whatever else a server sends must not fill messages and logs.
 _EXCERPT = 400
+_NAMED_AT_MOST = 5
 
 _OK = 200
 _UNAUTHORISED = 401
@@ -49,26 +67,64 @@ class KlineRequest:
     end: datetime | None = None
     count: int = PAGE_BARS
 
+    method: ClassVar = "GET"
+    endpoint: ClassVar[Endpoint] = "kline"
+
     @property
-    def family(self) -> Family:
-        """The half of the API that serves it."""
-        return family_of(self.code)
+    def codes(self) -> tuple[str, ...]:
+        """The codes that are asked for."""
+        return (self.code,)
 
     @property
     def path(self) -> str:
         """The path below the host."""
-        return f"/{self.family.value}/kline"
+        return f"/{family_of(self.code).value}/kline"
 
-    def query(self, trace: str) -> str:
+    def envelope(self, trace: str) -> bytes:
         """Make the compact JSON that travels as the `query` parameter."""
-        data = {
-            "code": self.code,
-            "kline_type": self.period.vendor_number,
-            "kline_timestamp_end": 0 if self.end is None else int(self.end.timestamp()),
-            "query_kline_num": self.count,
-            "adjust_type": 0,
-        }
-        return msgspec.json.encode({"trace": trace, "data": data}).decode()
+        end = 0 if self.end is None else int(self.end.timestamp())
+        return _envelope(trace, _asked(self.code, self.period, end, self.count))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """POST `/batch-kline`: the newest two bars of each of *groups*, which are of one family."""
+
+    groups: tuple[Group, ...]
+
+    method: ClassVar = "POST"
+    endpoint: ClassVar[Endpoint] = "batch_kline"
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes that are asked for."""
+        return tuple(dict.fromkeys(code for code, _ in self.groups))
+
+    @property
+    def path(self) -> str:
+        """The path below the host."""
+        return f"/{family_of(self.groups[0][0]).value}/batch-kline"
+
+    def envelope(self, trace: str) -> bytes:
+        """Make the JSON that travels as the body."""
+        return _envelope(trace, {"data_list": [_asked(*group, 0, _BATCH_BARS) for group in self.groups]})
+
+
+Request = KlineRequest | BatchRequest
+
+
+def _asked(code: str, period: Period, end: int, count: int) -> dict[str, str | int]:
+    return {
+        "code": code,
+        "kline_type": period.vendor_number,
+        "kline_timestamp_end": end,
+        "query_kline_num": count,
+        "adjust_type": 0,
+    }
+
+
+def _envelope(trace: str, data: object) -> bytes:
+    return msgspec.json.encode({"trace": trace, "data": data})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +199,11 @@ _BAD_REQUEST = frozenset({201, 202, 400})
 def api_error(ret: int, msg: str, trace: str, codes: Sequence[str]) -> ApiError:
     """Make the typed error for an answer's `ret`."""
     kind = RET_CODES.get(ret, ApiError)
-    about = f" for {', '.join(codes)}" if codes else ""
+    about = f" for {', '.join(codes[:_NAMED_AT_MOST])}" if codes else ""
+    if len(codes) > _NAMED_AT_MOST:
+        about += f" and {len(codes) - _NAMED_AT_MOST} more"
     if kind is UnknownCodeError:
-        advice = "; ".join(hint_for(code) for code in codes)
+        advice = "; ".join(dict.fromkeys(hint_for(code) for code in codes[:_NAMED_AT_MOST]))
     elif kind is RateLimitError:
         advice = "requests came faster than the plan allows; is another machine using this token?"
     elif ret in _BAD_REQUEST:

@@ -19,7 +19,7 @@ from alltick_frames import clocks, evidence, finality, kline, schemas
 from alltick_frames.backfill import Judged, absorb, adjoins, begins_well, given_back, next_request, split
 from alltick_frames.decode import Page
 from alltick_frames.errors import IncompleteDataError
-from alltick_frames.fetch import Harvest
+from alltick_frames.harvests import Harvest
 from alltick_frames.periods import Period
 from alltick_frames.plans import plan_named
 from alltick_frames.ranges import Asked
@@ -116,8 +116,8 @@ class Caller:
         )
         harvests: list[Harvest] = []
         rounds = 0
-        while more := kline.to_ask(question, self.archive, PLAN, harvests):
-            for walk in more[self.code]:
+        while more := kline.to_ask([question], self.archive, PLAN, harvests):
+            for walk in more[self.code, PERIOD]:
                 harvests += self.fill(walk)
             rounds += 1
             assert rounds < 30

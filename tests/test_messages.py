@@ -288,7 +288,7 @@ def test_an_answer_that_is_no_page_says(status: int, body: bytes, kind: type[at.
 
 
 async def send(transport: Transport, request: KlineRequest) -> Answer:
-    return await transport.send(request, await transport.turn(), utc_now)
+    return await transport.send(request, await transport.turn("kline"), utc_now)
 
 
 def test_an_unreachable_server_says() -> None:

@@ -215,7 +215,7 @@ def test_whatever_the_http_library_raises_is_raised_without_its_frames() -> None
         error: BaseException = httpx.ReadError("gone")
 
     async def send(transport: Transport) -> None:
-        await transport.send(KlineRequest("EURUSD", at.Period("1h")), await transport.turn(), utc_now)
+        await transport.send(KlineRequest("EURUSD", at.Period("1h")), await transport.turn("kline"), utc_now)
 
     kinds: list[BaseException] = [
         httpx.ReadError("gone"),

@@ -21,7 +21,7 @@ import pytest
 import alltick_frames as at
 from alltick_frames import decode
 from alltick_frames import ledger as ledger_module
-from alltick_frames.claims import Claim
+from alltick_frames.claims import claim_of
 from alltick_frames.ledger import Reading
 from alltick_frames.store import Archive
 from alltick_frames.transport import Transport
@@ -168,7 +168,7 @@ def test_a_killed_one_lets_go_of_its_codes(server: at.sandbox.Sandbox, connect: 
     while server.counters()["requests"] < 20:
         time.sleep(0.01)
     kill(process)
-    assert Claim(client.settings.cache_dir / client.settings.origin, "EURUSD", at.Period("1m")).take()
+    assert claim_of(client.settings.cache_dir / client.settings.origin, "EURUSD", at.Period("1m")).take()
 
 
 def test_what_another_stored_meanwhile_is_skipped(server: at.sandbox.Sandbox, connect: Connect) -> None:
@@ -334,13 +334,13 @@ def test_what_does_not_fit_today_goes_on_tomorrow(
 
 
 def test_a_claim_is_one_groups(tmp_path: Path) -> None:
-    claim = Claim(tmp_path, "EURUSD", at.Period("1m"))
+    claim = claim_of(tmp_path, "EURUSD", at.Period("1m"))
     assert claim.take()
-    assert not Claim(tmp_path, "EURUSD", at.Period("1m")).take()
-    assert Claim(tmp_path, "EURUSD", at.Period("5m")).take()
-    assert Claim(tmp_path, "EURUSD/1m-../x", at.Period("1m")).take()
+    assert not claim_of(tmp_path, "EURUSD", at.Period("1m")).take()
+    assert claim_of(tmp_path, "EURUSD", at.Period("5m")).take()
+    assert claim_of(tmp_path, "EURUSD/1m-../x", at.Period("1m")).take()
     claim.release()
-    assert Claim(tmp_path, "EURUSD", at.Period("1m")).take()
+    assert claim_of(tmp_path, "EURUSD", at.Period("1m")).take()
 
 
 def test_a_new_archive_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
