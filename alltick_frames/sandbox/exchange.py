@@ -11,7 +11,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from alltick_frames.sandbox import kline
+from alltick_frames.sandbox import batch, kline
 from alltick_frames.sandbox.delivery import WAYS, Answer, Delivery
 from alltick_frames.sandbox.envelopes import envelope
 from alltick_frames.sandbox.faults import DAMAGE
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange"]
 
-_ENDPOINTS: Mapping[str, tuple[Family, str]] = {f"/{family}/kline": (family, "kline") for family in Family}
+_METHODS = {"kline": "GET", "batch-kline": "POST"}
+_ENDPOINTS: Mapping[str, tuple[Family, str]] = {
+    f"/{family}/{endpoint}": (family, endpoint) for family in Family for endpoint in _METHODS
+}
 """Path to family and endpoint; only what is listed is answered."""
 
 _AFTER_ADMISSION = {*WAYS, *DAMAGE}
@@ -46,6 +49,7 @@ class Exchange:
         self._request = request
         self._receive = receive
         self._send = send
+        self._body = b""
         self._trace = ""
         self._fault: str | None = None
         self._entry: dict[str, Any] = {
@@ -57,6 +61,7 @@ class Exchange:
             "kline_type": None,
             "end": None,
             "num": None,
+            "groups": None,
             "trace": None,
             "answer": "ok",
             "bars": 0,
@@ -64,6 +69,8 @@ class Exchange:
 
     async def run(self) -> None:
         """Answer, or fail in the way that was asked for."""
+        if self._request.method == "POST":
+            self._body = await self._request.body()
         status, content_type, body = self._answer()
         entry, fault = self._entry, self._fault
         if fault in _AFTER_ADMISSION:
@@ -92,12 +99,21 @@ class Exchange:
 
     def _members(self) -> dict[str, Any]:
         family = self._admit()
-        trace, data = kline.envelope_of_query(self._request.query_params.get("query"))
-        self._trace = self._entry["trace"] = trace
-        self._note(data)
-        query = kline.kline_query(data)
-        members, self._entry["bars"] = kline.answer(self._state, family, query)
+        data = self._read()
+        if self._entry["endpoint"] == "batch-kline":
+            members, self._entry["bars"] = batch.answer(self._state, family, batch.batch_queries(data))
+        else:
+            members, self._entry["bars"] = kline.answer(self._state, family, kline.kline_query(data))
         return members
+
+    def _read(self) -> dict[str, Any]:
+        """Return the ``data`` that was sent, and log what was asked, right or wrong."""
+        if self._request.method == "POST":
+            self._trace, data = batch.envelope_of_body(self._body)
+        else:
+            self._trace, data = kline.envelope_of_query(self._request.query_params.get("query"))
+        self._note(data)
+        return data
 
     def _admit(self) -> Family:
         """Return the family that is asked, or raise what stops a request before it is read."""
@@ -107,7 +123,7 @@ class Exchange:
         if not secrets.compare_digest(token.encode(), self._state.token.encode()):
             raise Refusal("token_invalid")
         found = _ENDPOINTS.get(self._request.url.path)
-        if found is None or self._request.method != "GET":
+        if found is None or self._request.method != _METHODS[found[1]]:
             raise Refusal("not_found")
         family, endpoint = found
         self._entry |= {"family": family.value, "endpoint": endpoint}
@@ -117,13 +133,17 @@ class Exchange:
         self._fault = self._state.faults.next_fault()
         if self._fault is not None and self._fault not in _AFTER_ADMISSION:
             with contextlib.suppress(Refusal):
-                self._trace, data = kline.envelope_of_query(self._request.query_params.get("query"))
-                self._note(data)
+                self._read()
             raise Refusal(self._fault)
         return family
 
     def _note(self, data: Mapping[str, Any]) -> None:
-        """Put what was asked, right or wrong, into the log."""
+        self._entry["trace"] = self._trace
+        listed = data.get("data_list")
+        if isinstance(listed, list):
+            asked = [group for group in listed if isinstance(group, dict)]
+            self._entry["groups"] = [[_plain(group.get("code")), _plain(group.get("kline_type"))] for group in asked]
+            return
         names = {
             "code": "code",
             "kline_type": "kline_type",
@@ -131,7 +151,6 @@ class Exchange:
             "num": "query_kline_num",
         }
         self._entry |= {ours: _plain(data.get(theirs)) for ours, theirs in names.items()}
-        self._entry["trace"] = self._trace
 
     def _headers(self) -> dict[str, str]:
         headers = {}

@@ -37,6 +37,8 @@ class Plan:
 
     name: str
     windows: tuple[Window, ...]
+    groups: int
+    """Pairs of code and period in one request to ``/batch-kline``."""
     history_years: int | None
     """How far back the quote family answers; None where the plan sells no paged history."""
     covers: Callable[[str], bool]
@@ -50,6 +52,7 @@ def _plan(
     *,
     minute: int,
     day: int,
+    groups: int,
     years: int | None,
     covers: Callable[[str], bool] = lambda _code: True,
 ) -> Plan:
@@ -61,7 +64,7 @@ def _plan(
         Window("minute", minute, 60),
         Window("day", day, DAY_S),
     )
-    return Plan(name, windows, years, covers)
+    return Plan(name, windows, groups, years, covers)
 
 
 def _suffix(*suffixes: str) -> Callable[[str], bool]:
@@ -71,13 +74,15 @@ def _suffix(*suffixes: str) -> Callable[[str], bool]:
 PLANS = {
     plan.name: plan
     for plan in (
-        _plan("free", (1, 10), (1, 10), minute=10, day=1_000, years=1, covers=DEMO_CODES.__contains__),
-        _plan("basic", (1, 1), (1, 3), minute=60, day=86_400, years=1),
-        _plan("premium", (10, 1), (1, 2), minute=600, day=864_000, years=3),
-        _plan("professional", (20, 1), (1, 1), minute=1_200, day=1_728_000, years=5),
-        _plan("all_hk", (20, 1), (1, 1), minute=1_200, day=1_728_000, years=None, covers=_suffix(".HK")),
-        _plan("all_cn", (20, 1), (1, 1), minute=1_200, day=1_728_000, years=None, covers=_suffix(".SH", ".SZ")),
-        _plan("all_us", (20, 1), (1, 1), minute=1_200, day=1_728_000, years=None, covers=_suffix(".US")),
+        _plan("free", (1, 10), (1, 10), minute=10, day=1_000, groups=5, years=1, covers=DEMO_CODES.__contains__),
+        _plan("basic", (1, 1), (1, 3), minute=60, day=86_400, groups=100, years=1),
+        _plan("premium", (10, 1), (1, 2), minute=600, day=864_000, groups=200, years=3),
+        _plan("professional", (20, 1), (1, 1), minute=1_200, day=1_728_000, groups=500, years=5),
+        _plan("all_hk", (20, 1), (1, 1), minute=1_200, day=1_728_000, groups=500, years=None, covers=_suffix(".HK")),
+        _plan(
+            "all_cn", (20, 1), (1, 1), minute=1_200, day=1_728_000, groups=500, years=None, covers=_suffix(".SH", ".SZ")
+        ),
+        _plan("all_us", (20, 1), (1, 1), minute=1_200, day=1_728_000, groups=500, years=None, covers=_suffix(".US")),
     )
 }
 """What each plan allows, from section 8.1; pairs are requests and seconds."""

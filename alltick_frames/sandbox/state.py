@@ -68,8 +68,7 @@ class State:
         self.totals["bars"] += entry["bars"]
         self.endpoints[entry["endpoint"]] += 1
         self.answers[entry["answer"]] += 1
-        if entry["code"] is not None:
-            self.codes[entry["code"]] += 1
+        self.codes.update(code for code, _ in entry["groups"] or [[entry["code"], None]] if code is not None)
         self.log.append(entry)
 
     def counters(self) -> dict[str, Any]:
