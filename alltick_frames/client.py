@@ -495,16 +495,16 @@ class AsyncClient:
         """Say what an update has brought, and speak of what it has not."""
         archive, plan = self._archived(), self.settings.plan
         harvests = kline.by_group(call.harvests)
-        verdicts = {
-            group: kline.judge(question, harvests.get(group, []), archive, plan)
+        missing = {
+            group: updating.said(kline.judge(question, harvests.get(group, []), archive, plan).missing)
             for group, question in call.questions.items()
         }
-        table = updating.table(archive, call.before, {group: verdict.missing for group, verdict in verdicts.items()})
+        table = updating.table(archive, call.before, missing)
         question = next(iter(call.questions.values()), None)
         kind = self.settings.frame if question is None else question.frame
-        missing = [gap for verdict in verdicts.values() for gap in verdict.missing]
         handling = self.settings.on_incomplete if question is None else question.on_incomplete
-        verdict = kline.Verdict(call.failure) if call.failure else kline.verdict_on(missing, handling)
+        every = [gap for gaps in missing.values() for gap in gaps]
+        verdict = kline.Verdict(call.failure) if call.failure else kline.verdict_on(every, call.harvests, handling)
         return self._deliver(to_frame(table, kind), verdict)
 
     def _deliver(self, frame: Any, verdict: kline.Verdict) -> Any:

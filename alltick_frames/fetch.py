@@ -181,8 +181,8 @@ class _Crew:
                 with anyio.CancelScope(shield=True):
                     await self._saver.save(self._failures)
             finally:
-                for job in self._jobs.values():
-                    job.claim.release()
+                for claim in (self._refresh.claim, *(job.claim for job in self._jobs.values())):
+                    claim.release()
         if self._failures:
             raise self._failures[0]
 
@@ -213,6 +213,7 @@ class _Crew:
 
         try:
             await self._refresh.work(brought, left, self._step)
+            self._saver.release_after_saving(self._refresh.claim)
         finally:
             self._refreshes = False
             self._news.set()

@@ -309,9 +309,10 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
     return _verdict(missing, message, question.on_incomplete, notices)
 
 
-def verdict_on(missing: Sequence[Missing], on_incomplete: OnIncomplete) -> Verdict:
+def verdict_on(missing: Sequence[Missing], harvests: Sequence[Harvest], on_incomplete: OnIncomplete) -> Verdict:
     """Say what the vendor could not give of many questions."""
-    return _verdict(missing, _message(missing, {}, "auto") if missing else "", on_incomplete)
+    message = _message(missing, {}, "auto") if missing else ""
+    return _verdict(missing, message, on_incomplete, _clock_skew(harvests))
 
 
 def _verdict(

@@ -56,7 +56,13 @@ _REFUSES_ALL = (UnknownCodeError, CodeNotPermittedError, PlanLimitError)
 
 
 class Refresh:
-    """What is to be brought up to date by the newest two bars of each group."""
+    """What is to be brought up to date by the newest two bars of each group.
+
+    Attributes
+    ----------
+    claim
+        To be let go of when what came is in the archive.
+    """
 
     def __init__(
         self,
@@ -73,7 +79,7 @@ class Refresh:
         self._transport = transport
         self._plan = plan
         self._clock = clock
-        self._claim = Claim(archive.directory, _CLAIM)
+        self.claim = Claim(archive.directory, _CLAIM)
         self._refused = 0
         # A refusal costs a request, and finding the culprit some more: fewer than without any of this.
         self._most_refused = 2 * math.ceil(math.log2(len(self._walks) + 1)) + len(self._walks) // 4
@@ -93,23 +99,18 @@ class Refresh:
         step: Callable[[], None],
     ) -> None:
         """Call *brought* for each group that is up to date, *left* for each that is not, and *step* for each answer."""
-        if not self._sets:
-            return
-        try:
-            if await self._waited_for_others():
-                await self._look_again(left)
-            while self._sets:
-                await self._ask(self._sets.popleft(), brought, left)
-                step()
-        finally:
-            self._claim.release()
+        if self._sets and await self._waited_for_others():
+            await self._look_again(left)
+        while self._sets:
+            await self._ask(self._sets.popleft(), brought, left)
+            step()
 
     async def _waited_for_others(self) -> bool:
         """Let another process finish that is at the same; say whether it has kept this one waiting."""
         began = time.monotonic()
         patience_s = _PATIENCE_S + len(self._sets) * self._plan.batch_kline.seconds
         waited = False
-        while not self._claim.take() and time.monotonic() - began < patience_s:
+        while not self.claim.take() and time.monotonic() - began < patience_s:
             waited = True
             await anyio.sleep(_TRY_EVERY_S)
         return waited

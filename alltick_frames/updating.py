@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from alltick_frames import evidence, finality, schemas
+from alltick_frames.backfill import FULL_PAGE
 from alltick_frames.codes import family_of
 from alltick_frames.errors import ArgumentError
 from alltick_frames.ranges import Asked, parse_range
-from alltick_frames.spans import Span
-from alltick_frames.wire import PAGE_BARS
+from alltick_frames.spans import BEGINNING, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alltick_frames.store import Archive
     from alltick_frames.wire import Group
 
-__all__ = ["asked_of", "groups", "table"]
+__all__ = ["asked_of", "groups", "said", "table"]
 
 
 def groups(held: Iterable[Group], codes: Sequence[str] | None, periods: Sequence[Period] | None) -> list[Group]:
@@ -55,7 +55,7 @@ def asked_of(known: evidence.Known, code: str, period: Period, plan: Plan, now: 
     latest = parse_range("max", period, now).span.end
     held = evidence.held(known).spans
     if not held:
-        return parse_range(PAGE_BARS if family_of(code).pageable else "max", period, now)
+        return parse_range(FULL_PAGE if family_of(code).pageable else "max", period, now)
     since = held[-1].end
     # An update that did not come to its end left a gap after what was then the newest.
     newest_once = {check.start for check in known.checked if check.end >= check.at}
@@ -65,6 +65,11 @@ def asked_of(known: evidence.Known, code: str, period: Period, plan: Plan, now: 
         Span(min([since, *(start for start in left if finality.microseconds(start) in newest_once)]), latest),
         open_end=True,
     )
+
+
+def said(missing: Iterable[Missing]) -> list[Missing]:
+    """Leave out what lies before the newest page of a group of which nothing was held."""
+    return [gap for gap in missing if gap.span.start > BEGINNING]
 
 
 def table(archive: Archive, before: Mapping[Group, int], missing: Mapping[Group, Sequence[Missing]]) -> pa.Table:

@@ -237,3 +237,26 @@ def test_the_longest_pause_is_three_minutes() -> None:
 def test_a_figure_of_the_plan_can_be_replaced() -> None:
     plan = plan_named("free", {"kline": (2, 1), "combined": Rate(2, 1), "minute": (100, 60), "margin_s": 0})
     assert slots_of(Budget(plan), [0.0] * 5) == pytest.approx([0, 0.45, 1, 1.45, 2])
+
+
+def test_a_batch_waits_for_its_own_window_and_holds_up_no_page() -> None:
+    plan = plan_named("basic")
+    budget = Budget(plan)
+    assert budget.opens_in("batch_kline", 0.0) == 0
+    assert budget.reserve(0.0, "batch_kline") == 0
+    # The next is three seconds later; reserved now, it would make every page before it wait.
+    assert budget.opens_in("batch_kline", 0.0) == pytest.approx(3 + plan.margin_s - 1 - plan.margin_s)
+    assert budget.opens_in("kline", 0.0) == 0
+    page = budget.reserve(0.0)
+    assert page == pytest.approx(1 + plan.margin_s)
+    assert budget.opens_in("batch_kline", 3.1) == 0
+    assert budget.reserve(3.1, "batch_kline") == pytest.approx(3.1)
+
+
+def test_a_batch_given_back_frees_its_window() -> None:
+    budget = Budget(plan_named("professional"))
+    first = budget.reserve(0.0, "batch_kline")
+    second = budget.reserve(2.0, "batch_kline")
+    budget.give_back(second)
+    assert budget.opens_in("batch_kline", 1.5) == 0
+    assert budget.opens_in("batch_kline", 0.5) == pytest.approx(first + 1.025 - 0.5)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import alltick_frames as at
 from alltick_frames import schemas
-from alltick_frames.decode import Page, kline_page
-from alltick_frames.wire import Answer, KlineRequest
+from alltick_frames.decode import Page, batch_pages, kline_page
+from alltick_frames.wire import Answer, BatchRequest, Group, KlineRequest
 
 REQUEST = KlineRequest("EURUSD", at.Period("1m"))
 FIRST = 1_773_734_400
@@ -330,3 +330,67 @@ def test_any_bytes_give_a_page_or_an_error_of_ours(body: bytes) -> None:
         return
     assert page.bars.schema == schemas.BARS
     assert page.bars.num_rows + len(page.bad) <= page.received
+
+
+M1, D1 = at.Period("1m"), at.Period("1d")
+ASKED = BatchRequest((("EURUSD", M1), ("EURUSD", D1), ("GOLD", M1)))
+
+
+def group(code: str, number: Any, *bars: Any, **changes: Any) -> dict[str, Any]:
+    return {"code": code, "kline_type": number, "kline_data": list(bars)} | changes
+
+
+def pages(*groups: Any, body: bytes | None = None, **envelope: Any) -> dict[Group, Page]:
+    sent = {"ret": 200, "msg": "ok", "trace": "t", "data": {"kline_list": list(groups)}} | envelope
+    answer = Answer(200, body or json.dumps(sent).encode(), "t", datetime(2026, 3, 18, tzinfo=UTC), None)
+    return batch_pages(answer, ASKED)
+
+
+def test_groups_are_told_by_code_and_period_wherever_they_stand() -> None:
+    read = pages(
+        group("GOLD", 1, bar(2)),
+        group("SILVER", 1, bar(7)),
+        group("EURUSD", "8", bar(0), bar(1)),
+        {"symbol": "EURUSD", "kline_type": 1, "kline_list": [bar(4), bar(3)]},
+    )
+    assert {key: (page.stamps_us // 60_000_000 - FIRST // 60).tolist() for key, page in read.items()} == {
+        ("GOLD", M1): [2],
+        ("EURUSD", D1): [0, 1],
+        ("EURUSD", M1): [3, 4],
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [None, 7, "", [], {}, {"code": "GOLD"}, group("GOLD", 1, "no bar"), group("GOLD", 1, kline_data=5)],
+    ids=repr,
+)
+def test_a_group_that_cannot_be_read_costs_no_other(other: Any) -> None:
+    read = pages(other, group("EURUSD", 1, bar()))
+    assert read["EURUSD", M1].bars.to_pylist() == [ROW]
+    assert (
+        [row.why for row in read["GOLD", M1].bad] == ["Expected `object`, got `str`"] if ("GOLD", M1) in read else True
+    )
+
+
+@pytest.mark.parametrize("data", [None, "", {}, {"kline_list": None}, {"kline_list": []}], ids=repr)
+def test_an_answer_may_have_no_groups(data: Any) -> None:
+    assert pages(data=data) == {}
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"data":{}}', b'{"ret":200,"data":{"kline_list":{}}}'])
+def test_what_is_no_envelope_of_groups_is_said(body: bytes) -> None:
+    with pytest.raises(at.DecodeError):
+        pages(body=body)
+
+
+def test_a_refusal_of_many_codes_names_some() -> None:
+    request = BatchRequest(tuple((f"{number}.HK", D1) for number in range(1, 9)))
+    answer = Answer(200, b'{"ret":600,"msg":"code invalid"}', "t", datetime(2026, 3, 18, tzinfo=UTC), None)
+    with pytest.raises(at.UnknownCodeError, match=r"for 1\.HK, 2\.HK, 3\.HK, 4\.HK, 5\.HK and 3 more: ret 600"):
+        batch_pages(answer, request)
+
+
+def test_a_group_keeps_what_float64_cannot_hold() -> None:
+    read = pages(group("GOLD", 1, bar(close_price="1.08500000000000000001")))
+    assert read["GOLD", M1].exact == ((0, "close", "1.08500000000000000001"),)

@@ -146,7 +146,7 @@ def test_integers_sent_as_text_are_refused_as_the_pages_have_it(server: Sandbox)
 SYMBOLS = {"symbol_list": [{"code": "700.HK"}, {"code": "UNH.US"}]}
 
 
-@pytest.mark.xfail(reason="the sandbox serves /kline only", strict=True)
+@pytest.mark.xfail(reason="the sandbox serves bars only", strict=True)
 @pytest.mark.parametrize("endpoint", ["depth-tick", "trade-tick", "static_info"])
 def test_a_sample_of_ticks_is_answered(server: Sandbox, endpoint: str) -> None:
     query = quote(spaced("python_http_test2", SYMBOLS), safe="")
@@ -154,7 +154,6 @@ def test_a_sample_of_ticks_is_answered(server: Sandbox, endpoint: str) -> None:
     assert (status, answer["ret"], answer["trace"]) == (200, 200, "python_http_test2")
 
 
-@pytest.mark.xfail(reason="the sandbox serves /kline only", strict=True)
 def test_the_page_of_batch_kline_is_answered(server: Sandbox) -> None:
     data = {"data_list": [asking("700.HK", 1), asking("GOOGL.US", 1)]}
     body = json.dumps(envelope("py_http_test1", data), indent=2).encode()

@@ -113,7 +113,8 @@ class Exchange:
         else:
             self._trace, data = kline.envelope_of_query(self._request.query_params.get("query"))
         self._note(data)
-        return data
+        asked: dict[str, Any] = data
+        return asked
 
     def _admit(self) -> Family:
         """Return the family that is asked, or raise what stops a request before it is read."""

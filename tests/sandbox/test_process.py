@@ -138,7 +138,7 @@ def test_requests_are_logged_and_counted_and_the_control_channel_is_not(ask: Ask
     first, _, last = ask.sandbox.requests()
     assert first | {"received": 0} == {
         "time": 1773824430.0, "received": 0, "endpoint": "kline", "family": "quote-b-api", "code": "EURUSD",
-        "kline_type": 5, "end": 1773745200, "num": 7, "trace": "t-1", "answer": "ok", "bars": 7,
+        "kline_type": 5, "end": 1773745200, "num": 7, "groups": None, "trace": "t-1", "answer": "ok", "bars": 7,
     }  # fmt: skip
     assert last["answer"] == "token_required"
     assert ask.sandbox.counters() == {
