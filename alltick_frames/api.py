@@ -323,7 +323,7 @@ def update(
     >>> with at.sandbox.running(clock="2026-03-18T12:00Z") as sandbox, at.Client(**sandbox.settings) as client:
     ...     report = client.update(["EURUSD", "GOLD"], "1h")
     >>> report.select("code", "period", "added").rows()
-    [('EURUSD', '1h', 499), ('GOLD', '1h', 499)]
+    [('EURUSD', '1h', 498), ('GOLD', '1h', 498)]
     """
     return _default().update(
         codes, periods, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress

@@ -40,7 +40,7 @@ async def answered(
     next_request: Callable[[], Awaitable[R | None]],
     read: Callable[[Answer, R], T],
     *,
-    faults_borne: int = _FAULTS_BORNE,
+    faults_borne: int | None = None,
 ) -> tuple[Answer, T]:
     """Send what *next_request* says when its slot comes, until *read* makes something of the answer.
 
@@ -53,7 +53,7 @@ async def answered(
     AllTickError
         What is not borne, or not any longer.
     """
-    patience = _Patience(transport.ledger, faults_borne)
+    patience = _Patience(transport.ledger, _FAULTS_BORNE if faults_borne is None else faults_borne)
     async for attempt in tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(patience.bears),
         wait=patience.wait,

@@ -21,7 +21,7 @@ import polars as pl
 import tenacity
 
 import alltick_frames as at
-from alltick_frames import fetch, transport
+from alltick_frames import attempts, transport
 from alltick_frames.sandbox.faults import FAULTS
 from tests.leaks import everything_a_traceback_shows
 
@@ -44,9 +44,9 @@ def main(directory: Path) -> None:
     # What cannot be cured is given up soon.
     for module, name, value in (
         (transport, "_ANSWERED_WITHIN_S", 0.3),
-        (fetch, "_FAULTS_BORNE", 2),
-        (fetch, "_BACK_OFF", tenacity.wait_none()),
-        (fetch, "_THROTTLED_AT_MOST_S", 0.2),
+        (attempts, "_FAULTS_BORNE", 2),
+        (attempts, "_BACK_OFF", tenacity.wait_none()),
+        (attempts, "_THROTTLED_AT_MOST_S", 0.2),
     ):
         setattr(module, name, value)
     url, token = os.environ["ALLTICK_BASE_URL"], os.environ["ALLTICK_TOKEN"]
@@ -106,10 +106,13 @@ def succeed(directory: Path) -> None:
         frame = at.get_kline(*CALL, progress=True)
         sys.stderr = stderr
     table, pandas = at.get_kline(*CALL, frame="arrow"), at.get_kline(*CALL, frame="pandas")
+    at.get_kline("GOLD", "1m", "2026-03-02/2026-03-03")  # more than the index keeps
+    updated = at.update(["EURUSD", "GOLD"], ["1h", "1d"])
     client = at.Client()
     asynchronous = at.AsyncClient()
     things: list[Any] = [client, asynchronous, client.settings, client.settings.token, at.Client.__new__(at.Client)]
     things += [client.estimate_kline("BTCUSDT", "1m", "1y"), at.coverage(), at.restatements(), frame, pandas, table]
+    things.append(updated)
     shown = io.StringIO()
     for thing in things:
         print(repr(thing), str(thing), f"{thing}", getattr(thing, "_repr_html_", str)(), file=shown)

@@ -21,7 +21,7 @@ import tenacity
 from pyarrow import feather
 
 import alltick_frames as at
-from alltick_frames import clocks, fetch, transport
+from alltick_frames import attempts, clocks, transport
 from alltick_frames.sandbox.delivery import WAYS
 from alltick_frames.sandbox.faults import DAMAGE, FAULTS
 
@@ -53,7 +53,7 @@ def whole(connect: Connect) -> pl.DataFrame:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no answer for a minute, and not between two attempts."""
     monkeypatch.setattr(transport, "_ANSWERED_WITHIN_S", 0.8)
-    monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+    monkeypatch.setattr(attempts, "_BACK_OFF", tenacity.wait_none())
 
 
 def table(path: Path) -> pl.DataFrame:
@@ -100,8 +100,8 @@ def test_what_cannot_be_cured_is_said_with_its_trace(
     fault: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fetch, "_FAULTS_BORNE", 3)
-    monkeypatch.setattr(fetch, "_THROTTLED_AT_MOST_S", 0.5)
+    monkeypatch.setattr(attempts, "_FAULTS_BORNE", 3)
+    monkeypatch.setattr(attempts, "_THROTTLED_AT_MOST_S", 0.5)
 
     def fail(done: int, _total: int, _eta: float) -> None:
         if done >= fewest // 2:
@@ -138,7 +138,7 @@ def test_a_storm_of_throttling_is_sat_out(
 def test_a_request_is_sent_ten_times_before_it_has_failed(
     server: at.sandbox.Sandbox, client: at.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+    monkeypatch.setattr(attempts, "_BACK_OFF", tenacity.wait_none())
     server.configure(faults={"bad_gateway": 1.0})
     with pytest.raises(at.TransportError, match="HTTP 502"):
         client.get_kline("EURUSD", "1h", "2026-03-02/2026-03-06")
@@ -148,7 +148,7 @@ def test_a_request_is_sent_ten_times_before_it_has_failed(
 def test_a_request_that_never_left_uses_up_nothing_of_the_day(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+    monkeypatch.setattr(attempts, "_BACK_OFF", tenacity.wait_none())
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     client = connect(base_url=nobody, limits={**UNHURRIED, "day": (100, 86_400)})
@@ -275,7 +275,7 @@ def test_a_machine_that_sleeps_goes_on_when_it_wakes(
 
 class TestNames:
     def test_that_do_not_resolve_are_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+        monkeypatch.setattr(attempts, "_BACK_OFF", tenacity.wait_none())
         settings: dict[str, Any] = {"token": "unresolved-c-app", "plan": "professional", "cache_dir": tmp_path}
         with (
             at.Client(base_url="https://quote.alltick.invalid", **settings) as client,

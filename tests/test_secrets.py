@@ -30,7 +30,7 @@ import tenacity
 import trustme
 
 import alltick_frames as at
-from alltick_frames import fetch
+from alltick_frames import attempts
 from alltick_frames.clocks import utc_now
 from alltick_frames.ledger import ledger_for
 from alltick_frames.plans import plan_named
@@ -438,7 +438,7 @@ def test_a_server_that_sends_it_back_does_not_show_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+    monkeypatch.setattr(attempts, "_BACK_OFF", tenacity.wait_none())
     with (
         Listener(ECHOES[name]).running() as server,
         client_of(f"http://127.0.0.1:{server.port}", tmp_path) as client,
@@ -540,7 +540,7 @@ class TestCertificates:
     def test_are_verified_through_a_proxy_which_sees_no_more_than_the_host(
         self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+        monkeypatch.setattr(attempts, "_BACK_OFF", tenacity.wait_none())
         with self.serving(authority.issue_cert("localhost")) as server, Listener().running() as proxy:
             monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
             assert "CERTIFICATE_VERIFY_FAILED" in self.refused(server, tmp_path)
@@ -567,7 +567,7 @@ class TestCertificates:
         self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.trust(authority, tmp_path, monkeypatch)
-        monkeypatch.setattr(fetch, "_BACK_OFF", tenacity.wait_none())
+        monkeypatch.setattr(attempts, "_BACK_OFF", tenacity.wait_none())
         with (
             self.serving(authority.issue_cert("localhost")) as server,
             client_of(f"https://localhost:{server.port}", tmp_path / "archive") as client,
