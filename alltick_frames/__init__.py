@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from alltick_frames import sandbox
-    from alltick_frames.api import configure, coverage, estimate_kline, get_kline, restatements, update
+    from alltick_frames.api import configure, coverage, estimate_kline, gaps, get_kline, restatements, update
     from alltick_frames.client import AsyncClient, Client
     from alltick_frames.errors import (
         AllTickError,
@@ -79,6 +79,7 @@ __all__ = [
     "configure",
     "coverage",
     "estimate_kline",
+    "gaps",
     "get_kline",
     "restatements",
     "sandbox",
@@ -95,6 +96,7 @@ _HOMES = {
     "configure": "api",
     "coverage": "api",
     "estimate_kline": "api",
+    "gaps": "api",
     "get_kline": "api",
     "restatements": "api",
     "update": "api",

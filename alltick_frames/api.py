@@ -419,6 +419,75 @@ def coverage(
     return _default().coverage(codes, period, frame=frame)
 
 
+def gaps(
+    codes: str | Iterable[str] | None = None,
+    period: Period | str | None = None,
+    *,
+    frame: FrameKind | None = None,
+    min_bars: int | None = None,
+) -> Any:
+    """List suspicious holes within trading hours, between the first bar held and the last that is, or was looked for.
+
+    Needs no token and sends nothing. What is not proven to be empty is always listed, and every daily or longer bar
+    that lacks. Where the archive proves that the vendor had no bar, as in most quiet minutes of a thin stock, a stretch
+    of slots without bars is listed if it is unusual for its product:
+
+    - a whole session is in it; or
+    - slots × shareⁿ < 0.01, the number of stretches of n slots to be expected in all that is proven. The share of
+      slots without bars is the largest of three: in all the rest (whole sessions aside), in the rest of its session,
+      and in the other sessions of its weekday at that time after the opening, by ten minutes; or
+    - it lasts an hour or more, and the first of these shares is 0.01 at most and the third 0.25.
+
+    Parameters
+    ----------
+    codes, period
+        Only of these; default all.
+    frame
+        `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+    min_bars
+        List instead every stretch in which so many bars lack; 1 lists all.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per stretch, by code, period and time:
+
+        ============ ================= ============================================================
+        code, period text
+        start, end   timestamp[us,UTC] from the first bar that lacks to the end of the last; trading
+                               dates of 1d, 1w and 1mo; `end` excluded
+        bars         int64             how many lack; nights, weekends and breaks have none
+        reason       text              `no_trade`: the vendor had none; `not_proven`: not asked for,
+                               refused, or seen empty too early; or a reason of `Missing`
+        calendar     text              by what these are trading hours: `XHKG`, `XSHG` or `XNYS` of
+                               `exchange_calendars`; `weekdays` past their ends or without
+                               the package; `alltick 2025-01`, the vendor's list; `24/7`; or
+                               what was `observed` of a code in no list
+        detail       text              what else is known
+        ============ ================= ============================================================
+
+        The vendor's list has no holidays of forex, metals, energy and CFD indices: those are listed.
+
+    Raises
+    ------
+    ArgumentError
+        A code or period that cannot be, or a *min_bars* that is no whole number from 1 on.
+    StoreError
+        The archive cannot be read.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     for week in ("2026-03-02/2026-03-06", "2026-03-16/2026-03-20"):
+    ...         bars = client.get_kline("EURUSD", "15m", week)
+    ...     found = client.gaps("EURUSD")
+    >>> found.select("start", "bars", "reason", "calendar").row(0)[1:]
+    (460, 'not_proven', 'alltick 2025-01')
+    """
+    return _default().gaps(codes, period, frame=frame, min_bars=min_bars)
+
+
 def restatements(
     codes: str | Iterable[str] | None = None, period: Period | str | None = None, *, frame: FrameKind | None = None
 ) -> Any:

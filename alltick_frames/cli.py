@@ -178,6 +178,34 @@ def coverage(
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
+@app.command()
+def gaps(
+    codes: Annotated[list[str] | None, typer.Argument(help="Only these codes")] = None,
+    period: Annotated[str | None, typer.Option("--period", "-p", help="Only this period")] = None,
+    min_bars: Annotated[
+        int | None, typer.Option("--min-bars", help="List every stretch of so many bars, and not only unusual ones")
+    ] = None,
+) -> None:
+    """List suspicious holes within trading hours in what the archive holds; sends nothing."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from alltick_frames import api  # noqa: PLC0415
+
+    found = api.gaps(codes or None, period, frame="arrow", min_bars=min_bars).to_pylist()
+    table = Table(title="Bars that lack within trading hours" if found else "No suspicious holes", title_justify="left")
+    for heading in ("code", "period", "from", "to (UTC, not included)"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("bars", justify="right")
+    table.add_column("because")
+    table.add_column("hours by", no_wrap=True)
+    for gap in found:
+        why = ": ".join(filter(None, (gap["reason"], gap["detail"])))
+        where = (gap["code"], gap["period"], _minute(gap["start"]), _minute(gap["end"]))
+        table.add_row(*where, f"{gap['bars']:,}", why, gap["calendar"])
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
 def _minute(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M}"
 

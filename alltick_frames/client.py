@@ -243,6 +243,17 @@ class AsyncClient:
         """List what the archive holds; see `alltick_frames.coverage`."""
         return self._list_coverage(codes, period, frame)
 
+    async def gaps(
+        self,
+        codes: str | Iterable[str] | None = None,
+        period: Period | str | None = None,
+        *,
+        frame: FrameKind | None = None,
+        min_bars: int | None = None,
+    ) -> Any:
+        """List suspicious holes within trading hours; see `alltick_frames.gaps`."""
+        return self._list_gaps(codes, period, frame, min_bars)
+
     async def restatements(
         self,
         codes: str | Iterable[str] | None = None,
@@ -283,6 +294,21 @@ class AsyncClient:
         self._know_plan()
         selected = _selected(codes, period)
         table = holdings.coverage_table(self._archived(), *selected, self.settings.plan, clocks.utc_now())
+        return to_frame(table, kind)
+
+    def _list_gaps(
+        self,
+        codes: str | Iterable[str] | None,
+        period: Period | str | None,
+        frame: FrameKind | None,
+        min_bars: int | None,
+    ) -> Any:
+        kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        if min_bars is not None and not (type(min_bars) is int and min_bars > 0):
+            raise ArgumentError(f"min_bars={min_bars!r} must be a whole number from 1 on, or None for the unusual ones")
+        self._know_plan()
+        selected = _selected(codes, period)
+        table = holdings.gaps_table(self._archived(), *selected, self.settings.plan, clocks.utc_now(), min_bars)
         return to_frame(table, kind)
 
     def _list_restatements(
@@ -750,6 +776,17 @@ class Client:
     ) -> Any:
         """List what the archive holds; see `alltick_frames.coverage`."""
         return self._client._list_coverage(codes, period, frame)
+
+    def gaps(
+        self,
+        codes: str | Iterable[str] | None = None,
+        period: Period | str | None = None,
+        *,
+        frame: FrameKind | None = None,
+        min_bars: int | None = None,
+    ) -> Any:
+        """List suspicious holes within trading hours; see `alltick_frames.gaps`."""
+        return self._client._list_gaps(codes, period, frame, min_bars)
 
     def restatements(
         self,

@@ -35,10 +35,22 @@ if TYPE_CHECKING:
     from alltick_frames.records import Spans
     from alltick_frames.spans import Reason
 
-__all__ = ["Gap", "Known", "batches", "begins", "forgotten", "gaps", "held", "looked_at", "walk_into"]
+__all__ = [
+    "SETTLES_IN",
+    "Gap",
+    "Known",
+    "batches",
+    "begins",
+    "forgotten",
+    "gaps",
+    "held",
+    "looked_at",
+    "unproven",
+    "walk_into",
+]
 
-# How long an outage may hold bars back.
-_SETTLES_IN = timedelta(days=1)
+# How long an outage may hold bars back: what is seen empty later than that is empty.
+SETTLES_IN = timedelta(days=1)
 # The vendor may sell more, or list what it did not: what it does not have is asked for again after a while.
 _HISTORY_START_HOLDS = timedelta(days=30)
 # An empty answer may be an outage's: a beginning that no bar marks is believed for less long.
@@ -147,21 +159,43 @@ def gaps(
     clock
         What the clock shows when that is later than *now*, so that others' checks meanwhile count.
     """
-    found: list[Gap] = []
-    coverage = held(known)
     start = begins(known, plan, now)
     holes = [hole for hole in known.holes if abs(now - finality.instant(hole.at)) <= _holds(hole)]
+    found, unexplained = _explained(held(known), code, span, start, holes)
+    for piece in unexplained:
+        for unseen in looked_at.missing_from(piece):
+            found += _not_looked_at(known, code, period, unseen, now, clock or now)
+    return tuple(sorted(found, key=lambda gap: gap.span))
+
+
+def unproven(known: Known, code: str, span: Span, plan: Plan) -> tuple[Gap, ...]:
+    """List all of *span* that is not held, in order, with what was last said of it, however long ago.
+
+    That is `not_held` where nothing was. The time before a product's first bar is left out.
+    """
+    start = known.history_start
+    if start is not None and not _no_deeper(plan, start.plan):
+        start = None
+    found, unexplained = _explained(held(known), code, span, start, known.holes)
+    found += [Gap(piece, "not_held") for piece in unexplained]
+    return tuple(sorted(found, key=lambda gap: gap.span))
+
+
+def _explained(
+    coverage: SpanSet, code: str, span: Span, start: HistoryStart | None, holes: Iterable[Hole]
+) -> tuple[list[Gap], list[Span]]:
+    """Part what is not held into what *start* and *holes* tell the reason of, and the rest."""
+    found: list[Gap] = []
+    unexplained: list[Span] = []
+    cut = [(_span(hole.start, hole.end), hole) for hole in holes]
     for missing in coverage.missing_from(span):
         rest = missing
         if start is not None and (first := finality.instant(start.key_us)) > missing.start:
             before, rest = Span(missing.start, min(missing.end, first)), Span(first, missing.end)
             found += _before_history(before, start, overtaken=_is_overtaken(code, before, coverage))
-        cut = [(_span(hole.start, hole.end), hole) for hole in holes]
         found += [Gap(part, _reason(hole), hole.detail) for where, hole in cut if (part := _both(where, rest))]
-        for piece in SpanSet.of(where for where, _ in cut).missing_from(rest):
-            for unseen in looked_at.missing_from(piece):
-                found += _not_looked_at(known, code, period, unseen, now, clock or now)
-    return tuple(sorted(found, key=lambda gap: gap.span))
+        unexplained += SpanSet.of(where for where, _ in cut).missing_from(rest)
+    return found, unexplained
 
 
 def _holds(hole: Hole) -> timedelta:
@@ -189,7 +223,7 @@ def _not_looked_at(
         until = max(check.end, finality.microseconds(now)) if check.end >= check.at else check.end
         where = _both(_span(check.start, until), span)
         # Within a day of its end a quiet span may still be filled, when an outage is over: once more after that.
-        too_early = since < where.end + _SETTLES_IN <= now
+        too_early = since < where.end + SETTLES_IN <= now
         # A check from the future was made by a clock that has been set back since.
         from_the_future = since > clock
         if not where or too_early or from_the_future:

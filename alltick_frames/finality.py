@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "closed",
+    "first_dates",
     "instant",
     "keys",
     "may_be_at_close",
@@ -61,13 +62,13 @@ def keys(stamps_us: NDArray[np.int64], code: str, period: Period, *, at_close: b
         return stamps_us
     stamps = [instant(stamp) for stamp in stamps_us.tolist()]
     dates = trading_dates(stamps, code, at_close=at_close)
-    return _first_dates(np.array([microseconds(day) for day in dates], dtype=np.int64), period)
+    return first_dates(np.array([microseconds(day) for day in dates], dtype=np.int64), period)
 
 
 def slot_ends(keys_us: NDArray[np.int64], period: Period) -> NDArray[np.int64]:
     """Give for each key where the next one can be: up to there nothing but this bar exists."""
     if period is Period.MONTH:
-        return _first_dates(keys_us + 31 * _DAY_US, period)
+        return first_dates(keys_us + 31 * _DAY_US, period)
     # Where 2h and 4h bars begin is unknown.
     length = period.nominal if period.grid_known or period.by_date else _MICROSECOND
     return keys_us + length // _MICROSECOND
@@ -135,7 +136,7 @@ def _open_on_the_evening_before(local: list[datetime]) -> bool | None:
     return None if (_SUNDAY in weekdays) == (_FRIDAY in weekdays) else _SUNDAY in weekdays
 
 
-def _first_dates(dates_us: NDArray[np.int64], period: Period) -> NDArray[np.int64]:
+def first_dates(dates_us: NDArray[np.int64], period: Period) -> NDArray[np.int64]:
     """Go back from dates to the Monday of their week, or the first of their month."""
     if period is Period.WEEK:
         # 1970-01-01 was a Thursday.
@@ -219,7 +220,7 @@ def _bar_may_have_closed(
 
 def _slots(start: datetime, end: datetime, period: Period) -> Iterator[datetime]:
     """Give every key of *period*, a longer one, in `[start, end)`."""
-    key = instant(int(_first_dates(np.array([microseconds(_floor(start, _DAY))]), period)[0]))
+    key = instant(int(first_dates(np.array([microseconds(_floor(start, _DAY))]), period)[0]))
     while key < end:
         if key >= start:
             yield key

@@ -1,4 +1,4 @@
-"""What the archive holds, as tables: spans and why some are missing, and bars that were restated."""
+"""What the archive holds, as tables: spans and why some are missing, suspicious holes, and restated bars."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from alltick_frames import evidence, finality, schemas
+from alltick_frames import absences, evidence, finality, schemas
 from alltick_frames.spans import Span
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from alltick_frames.plans import Plan
     from alltick_frames.store import Archive
 
-__all__ = ["coverage_table", "restatements_table"]
+__all__ = ["coverage_table", "gaps_table", "restatements_table"]
+
+_EVER = (-(2**62), 2**62)
 
 
 def coverage_table(
@@ -75,6 +77,26 @@ def _row(
 
 def _count(archive: Archive, code: str, period: Period, span: Span) -> int:
     return len(archive.read(code, period, finality.microseconds(span.start), finality.microseconds(span.end)).bars)
+
+
+def gaps_table(
+    archive: Archive,
+    codes: Sequence[str] | None,
+    period: Period | None,
+    plan: Plan,
+    now: datetime,
+    min_bars: int | None,
+) -> pa.Table:
+    """List the suspicious holes of each group, in order; schema `schemas.GAPS`."""
+    tables = [schemas.GAPS.empty_table()]
+    for code, of_period in _groups(archive, codes, period):
+        held = archive.read(code, of_period, *_EVER)
+        found = [*absences.stretches(code, of_period, held, held.keys_us, plan, now, min_bars=min_bars)]
+        columns = {name: [getattr(stretch, name) for stretch in found] for name in schemas.GAPS.names[2:]}
+        columns |= {"code": [code] * len(found), "period": [of_period.value] * len(found)}
+        columns["detail"] = [detail or None for detail in columns["detail"]]
+        tables.append(pa.table([columns[name] for name in schemas.GAPS.names], schema=schemas.GAPS))
+    return pa.concat_tables(tables)
 
 
 def restatements_table(archive: Archive, codes: Sequence[str] | None, period: Period | None) -> pa.Table:

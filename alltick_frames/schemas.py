@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["BARS", "CLOSED", "CODE", "COVERAGE", "KLINE", "RESTATEMENTS", "UPDATED"]
+__all__ = ["BARS", "CLOSED", "CODE", "COVERAGE", "GAPS", "KLINE", "RESTATEMENTS", "UPDATED"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 PRICES = ("open", "high", "low", "close")
@@ -35,6 +35,20 @@ COVERAGE = pa.schema(
         pa.field("held", pa.bool_(), nullable=False),
         pa.field("bars", pa.int64()),
         pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+# What `gaps` returns: half-open stretches; trading dates at 00:00 UTC for 1d, 1w and 1mo.
+GAPS = pa.schema(
+    [
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("period", pa.string(), nullable=False),
+        pa.field("start", TIMESTAMP, nullable=False),
+        pa.field("end", TIMESTAMP, nullable=False),
+        pa.field("bars", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("calendar", pa.string(), nullable=False),
         pa.field("detail", pa.string()),
     ]
 )

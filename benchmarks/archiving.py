@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from alltick_frames import schemas
+from alltick_frames.holdings import gaps_table
 from alltick_frames.periods import Period
+from alltick_frames.plans import plan_named
 from alltick_frames.store import Archive, Batch
 from benchmarks.results import Result
 
@@ -72,10 +75,13 @@ def reading(directory: Path) -> list[Result]:
         firsts.append(time.perf_counter() - started)
     first = min(firsts)
     second, plain = alternated(lambda: total(archive.read(*GROUP, 0, 2**62).bars), read_raw, 30)
+    plan, now = plan_named("professional"), datetime(2026, 1, 1, tzinfo=UTC)
+    gaps, plain_too = alternated(lambda: len(gaps_table(archive, None, None, plan, now, None)), read_raw, 30)
     day, plain_day = alternated(lambda: total(archive.read(*GROUP, day_us, day_us + DAY_US).bars), slice_raw, 300)
     return [
         Result(f"archive, first read of 1M bars in {blocks} blocks", first / plain, "", how(first, plain)),
         Result("archive, second read", second / plain, "≤ 1.5", how(second, plain)),
+        Result("archive, looking for gaps in it", gaps / plain_too, "≤ 10", how(gaps, plain_too)),
         Result("archive, one day of it", day / plain_day, "≤ 10", how(day, plain_day)),
     ]
 

@@ -111,7 +111,15 @@ def succeed(directory: Path) -> None:
     client = at.Client()
     asynchronous = at.AsyncClient()
     things: list[Any] = [client, asynchronous, client.settings, client.settings.token, at.Client.__new__(at.Client)]
-    things += [client.estimate_kline("BTCUSDT", "1m", "1y"), at.coverage(), at.restatements(), frame, pandas, table]
+    things += [
+        client.estimate_kline("BTCUSDT", "1m", "1y"),
+        at.coverage(),
+        at.gaps(),
+        at.restatements(),
+        frame,
+        pandas,
+        table,
+    ]
     things.append(updated)
     shown = io.StringIO()
     for thing in things:

@@ -147,6 +147,18 @@ def test_the_archive_is_listed_without_a_token(server: at.sandbox.Sandbox) -> No
     assert "holds nothing" in alltick(None, "coverage", "GOLD", "-p", "1d", ALLTICK_BASE_URL=server.url).stdout
 
 
+def test_suspicious_holes_are_listed_without_a_token(server: at.sandbox.Sandbox) -> None:
+    for week in ("2026-03-02/2026-03-03", "2026-03-10/2026-03-11"):
+        assert alltick(server, "get", "GOLD", "-p", "1m", "-r", week).returncode == 0
+    listed = alltick(None, "gaps", "-p", "1m", ALLTICK_BASE_URL=server.url)
+    (row,) = [line for line in listed.stdout.splitlines() if line.startswith("│ GOLD")]
+    assert "not_proven" in row
+    assert "alltick 2025-01" in row
+    assert max(map(len, listed.stdout.splitlines())) <= 104
+    assert "No suspicious holes" in alltick(None, "gaps", "-p", "1d", ALLTICK_BASE_URL=server.url).stdout
+    assert alltick(None, "gaps", "--min-bars", "0", ALLTICK_BASE_URL=server.url).returncode == 2
+
+
 def test_the_archive_says_where_and_how_large_it_is(server: at.sandbox.Sandbox) -> None:
     assert "MiB" in alltick(None, "cache", "info").stdout  # nothing is there yet, and nothing is made
     assert not Path(os.environ["ALLTICK_CACHE_DIR"]).exists()

@@ -331,6 +331,27 @@ def test_what_a_clock_that_was_years_ahead_noted_is_not_believed() -> None:
     assert said(facts, plan="premium") == [((T0, T1), "not_held")]
 
 
+def test_what_was_last_said_of_what_is_not_held_is_told_however_long_ago() -> None:
+    long_ago = us(LATER - 3_650 * DAY)
+    holes = (Hole(T1, T1 + 60_000_000, long_ago, "invalid", "as it was said"),)
+    reach = HistoryStart(T2, "premium", long_ago, "beyond_reach")
+    span = Span(finality.instant(T0), finality.instant(T3))
+
+    def told(facts: Facts, code: str, plan: str) -> list[tuple[int, int, str, str]]:
+        found = evidence.unproven(facts, code, span, plan_named(plan))
+        return [(us(gap.span.start), us(gap.span.end), gap.reason, gap.detail) for gap in found]
+
+    facts = Facts(coverage=((T0, T1), (T2, T3 - 1)), holes=holes)
+    assert told(facts, "EURUSD", "premium") == [
+        (T1, T1 + 60_000_000, "invalid", "as it was said"),
+        (T1 + 60_000_000, T2, "not_held", ""),
+        (T3 - 1, T3, "not_held", ""),
+    ]
+    overtaken = Facts(coverage=((T0, T1), (T2, T3)), history_start=reach)
+    assert [gap[2] for gap in told(overtaken, "AAPL.US", "premium")] == ["lost"]
+    assert [gap[2] for gap in told(overtaken, "AAPL.US", "professional")] == ["not_held"]
+
+
 def test_of_a_stock_what_lies_between_held_bars_and_the_reach_is_lost() -> None:
     reach = HistoryStart(T2, "professional", us(LATER), "beyond_reach")
     facts = Facts(coverage=((T0 + 60_000_000, T1), (T2, T3)), history_start=reach)

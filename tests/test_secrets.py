@@ -144,6 +144,7 @@ def run_commands(directory: Path, environment: dict[str, str], elsewhere: Path) 
         ("get to a file", 0, {}, ("get", *QUESTION, "-o", "frame.csv")),
         ("estimate", 0, {}, ("estimate", *QUESTION)),
         ("coverage", 0, {}, ("coverage",)),
+        ("gaps", 0, {}, ("gaps",)),
         ("cache info", 0, {}, ("cache", "info")),
         ("help", 0, {}, ("--help",)),
         ("by file", 0, {"ALLTICK_TOKEN_FILE": str(file)}, ("get", *QUESTION)),
