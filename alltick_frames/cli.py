@@ -9,7 +9,7 @@ import shutil
 import sys
 import warnings
 from pathlib import Path  # noqa: TC003  # typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -204,6 +204,108 @@ def gaps(
         where = (gap["code"], gap["period"], _minute(gap["start"]), _minute(gap["end"]))
         table.add_row(*where, f"{gap['bars']:,}", why, gap["calendar"])
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+@app.command()
+def update(
+    codes: Annotated[list[str] | None, typer.Argument(help="Only these codes; default all that are held")] = None,
+    period: Annotated[
+        list[str] | None, typer.Option("--period", "-p", help="Only this period; may be given several times")
+    ] = None,
+    max_wait: Annotated[
+        float | None, typer.Option("--max-wait", help="Refuse what may take more seconds, before anything is sent")
+    ] = None,
+    when: Annotated[  # noqa: FBT002  # a flag
+        bool, typer.Option("--when", help="Say when the next update must begin at the latest; sends nothing")
+    ] = False,
+) -> None:
+    """Bring what the archive holds up to date, and report what came and what is lost."""
+    if when:
+        _show_due(codes or None, period or None)
+        return
+    from alltick_frames import api  # noqa: PLC0415
+
+    failure: AllTickError | None = None
+    with warnings.catch_warnings():
+        warnings.showwarning = _note
+        try:
+            report = api.update(codes or None, period or None, frame="arrow", max_wait=max_wait)
+        except KeyboardInterrupt:
+            typer.echo("alltick: interrupted; what came is kept, and the same command goes on from there", err=True)
+            raise
+        except AllTickError as error:
+            if error.frame is None:
+                raise
+            failure, report = error, error.frame
+    _show_report(report.to_pylist())
+    if failure is not None:
+        raise failure
+
+
+def _show_report(groups: list[dict[str, Any]]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    if not groups:
+        typer.echo("The archive holds nothing yet. Name what to follow: alltick update EURUSD 700.HK -p 1m -p 1d")
+        return
+    table = Table(title=f"{sum(group['added'] for group in groups):,} bars came", title_justify="left")
+    for heading in ("code", "period"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("added", justify="right")
+    table.add_column("newest (UTC)", no_wrap=True)
+    table.add_column("cannot be had")
+    for group in groups:
+        missing = [
+            f"{gap['reason']} from {_minute(gap['start'])} to {_minute(gap['end'])}: {gap['detail']}"
+            for gap in group["missing"]
+        ]
+        newest = "" if group["newest"] is None else _minute(group["newest"])
+        table.add_row(group["code"], group["period"], f"{group['added']:,}", newest, "; ".join(missing))
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+def _show_due(codes: list[str] | None, periods: list[str] | None) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from alltick_frames import clocks, updating  # noqa: PLC0415
+    from alltick_frames.codes import check_codes  # noqa: PLC0415
+    from alltick_frames.periods import Period  # noqa: PLC0415
+    from alltick_frames.settings import resolve  # noqa: PLC0415
+    from alltick_frames.store import Archive  # noqa: PLC0415
+
+    listed = None if codes is None else check_codes(codes)
+    chosen = None if periods is None else [Period.parse(period) for period in periods]
+    settings = resolve()
+    archive = Archive.open(settings.cache_dir, settings.origin)
+    groups = updating.groups(archive.groups(), listed, chosen)
+    due = updating.due_table(archive, groups, clocks.utc_now()).to_pylist()
+    if not due:
+        typer.echo("No stocks are held: what else there is can be asked for at any time.")
+        return
+    table = Table(title="Of a stock the newest 500 bars can be asked for", title_justify="left")
+    for heading in ("code", "period", "newest held (UTC)", "next update before (UTC)"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("bars left", justify="right")
+    table.add_column("by the calendar")
+    for group in due:
+        where = (group["code"], group["period"], _minute(group["newest"]), _minute(group["by"]))
+        table.add_row(*where, f"{group['left']:,}", group["calendar"])
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    late = [group for group in due if group["lost_from"] is not None]
+    for group in late:
+        typer.echo(
+            f"{group['code']} {group['period']}: about {-group['left']:,} bars from {_minute(group['lost_from'])} to "
+            f"{_minute(group['lost_to'])} UTC are lost: no update can bring them any more"
+        )
+    in_time = [group for group in due if group["lost_from"] is None]
+    if in_time:
+        by, left = in_time[0]["by"], in_time[0]["left"]
+        here = f"{by.astimezone():%Y-%m-%d %H:%M %Z} here"
+        typer.echo(f"The next update must begin before {_minute(by)} UTC ({here}): {left:,} bars from now")
+    if late:
+        raise typer.Exit(exit_code(IncompleteDataError("", missing=())))
 
 
 def _minute(instant: datetime) -> str:

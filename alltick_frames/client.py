@@ -227,7 +227,7 @@ class AsyncClient:
         question = self._ask(
             codes, period, range, frame, forming, on_incomplete, refresh, network, max_wait, categorical
         )
-        call = self._begin_call([question])
+        call = self._begin_call(question, [question])
         if call.walks:
             with progress_bars.shown(progress, str(question)) as report:
                 await self._fetch(call, report)
@@ -281,7 +281,7 @@ class AsyncClient:
         progress: Progress = None,
     ) -> Any:
         """Bring the archive up to date; see `alltick_frames.update`."""
-        call = self._begin_call(self._ask_for_news(codes, periods, frame, on_incomplete, max_wait))
+        call = self._begin_update(codes, periods, frame, on_incomplete, max_wait)
         if call.walks:
             with progress_bars.shown(progress, _UPDATING) as report:
                 await self._fetch(call, report)
@@ -358,33 +358,34 @@ class AsyncClient:
             )
         return question
 
-    def _ask_for_news(
+    def _begin_update(
         self,
         codes: str | Iterable[str] | None,
         periods: Period | str | Iterable[Period | str] | None,
         frame: FrameKind | None,
         on_incomplete: OnIncomplete | None,
         max_wait: float | timedelta | None,
-    ) -> list[kline.Question]:
+    ) -> _Call:
         """Ask of each group for what is newer than what is held of it."""
         named = None if periods is None else [periods] if isinstance(periods, str | Period) else [*periods]
         chosen = None if named is None else [Period.parse(period) for period in named]
         listed = None if codes is None else check_codes(codes)
-        clock, archive = clocks.CallClock(), self._archived()
-        template = self._ask("EURUSD", Period.DAY, 1, frame, "drop", on_incomplete, None, "auto", max_wait)
+        archive = self._archived()
+        options = self._ask("EURUSD", Period.DAY, 1, frame, "drop", on_incomplete, None, "auto", max_wait)
+        now = options.asked_at
         self._know_plan()
-        return [
+        questions = [
             dataclasses.replace(
-                template,
+                options,
                 codes=check_codes(code, period),
                 period=period,
-                asked=updating.asked_of(archive.known(code, period), code, period, self.settings.plan, clock.start),
-                clock=clock,
+                asked=updating.asked_of(archive.known(code, period), code, period, self.settings.plan, now),
             )
             for code, period in updating.groups(archive.groups(), listed, chosen)
         ]
+        return self._begin_call(options, questions)
 
-    def _begin_call(self, questions: Sequence[kline.Question]) -> _Call:
+    def _begin_call(self, options: kline.Question, questions: Sequence[kline.Question]) -> _Call:
         """See what has to be sent, and that it can be."""
         self._know_plan()
         archive = self._archived()
@@ -398,7 +399,7 @@ class AsyncClient:
             tell(self._agree_on_plan())
             tell(self._say_price(questions, walks))
         before = {(code, one.period): archive.known(code, one.period).rows for one in questions for code in one.codes}
-        return _Call({(code, one.period): one for one in questions for code in one.codes}, walks, before)
+        return _Call(options, {(code, one.period): one for one in questions for code in one.codes}, walks, before)
 
     def _say_price(
         self, questions: Sequence[kline.Question], walks: Mapping[Group, Sequence[Walk]]
@@ -526,12 +527,11 @@ class AsyncClient:
             for group, question in call.questions.items()
         }
         table = updating.table(archive, call.before, missing)
-        question = next(iter(call.questions.values()), None)
-        kind = self.settings.frame if question is None else question.frame
-        handling = self.settings.on_incomplete if question is None else question.on_incomplete
         every = [gap for gaps in missing.values() for gap in gaps]
-        verdict = kline.Verdict(call.failure) if call.failure else kline.verdict_on(every, call.harvests, handling)
-        return self._deliver(to_frame(table, kind), verdict)
+        verdict = kline.verdict_on(every, call.harvests, call.options.on_incomplete)
+        return self._deliver(
+            to_frame(table, call.options.frame), kline.Verdict(call.failure) if call.failure else verdict
+        )
 
     def _deliver(self, frame: Any, verdict: kline.Verdict) -> Any:
         """Hand *frame* over, in the error if there is one."""
@@ -589,10 +589,13 @@ class _Call:
 
     Attributes
     ----------
+    options
+        What the caller chose for all of them.
     before
         How many bars were held of each group.
     """
 
+    options: kline.Question
     questions: dict[Group, kline.Question]
     walks: dict[Group, list[Walk]]
     before: dict[Group, int]
@@ -602,7 +605,7 @@ class _Call:
     @property
     def clock(self) -> clocks.CallClock:
         """The time during the call."""
-        return next(iter(self.questions.values())).clock
+        return self.options.clock
 
 
 class Client:
@@ -736,7 +739,7 @@ class Client:
         question = client._ask(
             codes, period, range, frame, forming, on_incomplete, refresh, network, max_wait, categorical
         )
-        call = client._begin_call([question])
+        call = client._begin_call(question, [question])
         if call.walks:
             with progress_bars.shown(progress, str(question)) as report:
                 self._background.run(lambda post: client._fetch(call, post), report)
@@ -754,8 +757,7 @@ class Client:
     ) -> Any:
         """Bring the archive up to date; see `alltick_frames.update`."""
         client = self._client
-        questions = client._ask_for_news(codes, periods, frame, on_incomplete, max_wait)
-        call = client._begin_call(questions)
+        call = client._begin_update(codes, periods, frame, on_incomplete, max_wait)
         if call.walks:
             with progress_bars.shown(progress, _UPDATING) as report:
                 self._background.run(lambda post: client._fetch(call, post), report)

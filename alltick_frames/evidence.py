@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from alltick_frames.spans import Reason
 
 __all__ = [
+    "OVERTAKEN",
     "SETTLES_IN",
     "Gap",
     "Known",
@@ -59,7 +60,7 @@ _HOLE_HOLDS: dict[str, timedelta] = {"not_pageable": timedelta(days=7)}
 _HOLE_HOLDS_ELSE = timedelta(days=1)
 _HOLES = ("lost", "invalid", "not_pageable")
 _EDGES = ("beyond_plan", "beyond_reach")
-_OVERTAKEN = f"more than {PAGE_BARS} bars went by between two calls"
+OVERTAKEN = f"more than {PAGE_BARS} bars went by between two calls"
 
 
 class Known(Protocol):
@@ -209,7 +210,7 @@ def _is_overtaken(code: str, span: Span, coverage: SpanSet) -> bool:
 
 def _before_history(span: Span, start: HistoryStart, *, overtaken: bool) -> list[Gap]:
     if overtaken:
-        return [Gap(span, "lost", _OVERTAKEN)]
+        return [Gap(span, "lost", OVERTAKEN)]
     return [Gap(span, _reason(start), start.detail)] if start.reason else []
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from alltick_frames import evidence, finality, schemas
+from alltick_frames import evidence, finality, horizon, schemas
 from alltick_frames.backfill import SHOWS_STAMPS, Stop
 from alltick_frames.codes import Family, family_of
 from alltick_frames.decode import ascending_last_wins
@@ -341,6 +341,8 @@ def _missing(gap: evidence.Gap, code: str, question: Question, walked: Sequence[
         walk.code == code and walk.stop is Stop.CONTRADICTED and walk.span.start < gap.span.end for walk in walked
     )
     detail = Stop.CONTRADICTED.value if contradicted and gap.reason == "not_held" else gap.detail
+    if detail == evidence.OVERTAKEN:
+        detail += f", about {horizon.bars_within(code, question.period, gap.span):,} of them in this span"
     return Missing(code, question.period, gap.span, gap.reason, detail)
 
 

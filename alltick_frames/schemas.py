@@ -66,6 +66,20 @@ RESTATEMENTS = pa.schema(
     ]
 )
 
+# What `alltick update --when` shows of each stock's code and period: `lost_*` only if it is too late.
+DUE = pa.schema(
+    [
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("period", pa.string(), nullable=False),
+        pa.field("newest", TIMESTAMP, nullable=False),
+        pa.field("by", TIMESTAMP, nullable=False),
+        pa.field("left", pa.int64(), nullable=False),
+        pa.field("calendar", pa.string(), nullable=False),
+        pa.field("lost_from", TIMESTAMP),
+        pa.field("lost_to", TIMESTAMP),
+    ]
+)
+
 # What `update` returns: one row per code and period; of `missing`, half-open spans.
 UPDATED = pa.schema(
     [

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
-from alltick_frames import evidence, finality, schemas
+from alltick_frames import evidence, finality, horizon, schemas
 from alltick_frames.backfill import FULL_PAGE
 from alltick_frames.codes import family_of
 from alltick_frames.errors import ArgumentError
 from alltick_frames.ranges import Asked, parse_range
+from alltick_frames.segments import stamps_of
 from alltick_frames.spans import BEGINNING, Span
 
 if TYPE_CHECKING:
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     from alltick_frames.store import Archive
     from alltick_frames.wire import Group
 
-__all__ = ["asked_of", "groups", "said", "table"]
+__all__ = ["asked_of", "due_table", "groups", "said", "table"]
+
+_EVER_US = 2**62
 
 
 def groups(held: Iterable[Group], codes: Sequence[str] | None, periods: Sequence[Period] | None) -> list[Group]:
@@ -65,6 +70,31 @@ def asked_of(known: evidence.Known, code: str, period: Period, plan: Plan, now: 
         Span(min([since, *(start for start in left if finality.microseconds(start) in newest_once)]), latest),
         open_end=True,
     )
+
+
+def due_table(archive: Archive, chosen: Iterable[Group], now: datetime) -> pa.Table:
+    """Say of each stock when the next update must have begun, the most urgent first; schema `schemas.DUE`."""
+    rows: list[dict[str, Any]] = []
+    for code, period in chosen:
+        last_us = archive.known(code, period).last_us
+        if last_us is None or family_of(code).pageable:
+            continue
+        since = last_us - horizon.LOOKS_BACK // timedelta(microseconds=1)
+        stamps_us = np.sort(stamps_of(archive.read(code, period, since, _EVER_US).bars))
+        due = horizon.due(code, period, stamps_us, now)
+        rows.append(
+            {
+                "code": code,
+                "period": period.value,
+                "newest": due.newest,
+                "by": due.by,
+                "left": due.left,
+                "calendar": due.calendar,
+                "lost_from": due.lost and due.lost.start,
+                "lost_to": due.lost and due.lost.end,
+            }
+        )
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["by"]), schema=schemas.DUE)
 
 
 def said(missing: Iterable[Missing]) -> list[Missing]:

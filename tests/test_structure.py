@@ -31,6 +31,7 @@ ROWS = (
         "log",
         "evidence",
         "absences",
+        "horizon",
         "workload",
         "freshness",
     ),
