@@ -1,8 +1,8 @@
 """How long the newest 500 bars of a stock still reach back to what is held: all that can be asked for. Pure.
 
-Counted are the bars that a session can have by its exchange's calendar, and at the times of day at which the fullest of
-the last days held had any: more than the calendar has slots for where the vendor gives an auction's or bars before and
-after the session. So the horizon is the earlier of both.
+Counted are the bars that a session can have by its exchange's calendar, and those that the last days held had outside
+of it: an auction's, or those of trades before and after the session, should the vendor deliver them. So the horizon is
+the earlier of what the calendar and what the observed bars a day say.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from alltick_frames import finality
-from alltick_frames.codes import zone_of
-from alltick_frames.sessions import sessions_of
+from alltick_frames.codes import asset_class_of, zone_of
+from alltick_frames.sessions import AUCTION_US, sessions_of
 from alltick_frames.spans import Span
 from alltick_frames.wire import PAGE_BARS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from alltick_frames.periods import Period
+    from alltick_frames.sessions import Sessions
 
     Ints = NDArray[np.int64]
 
@@ -100,7 +99,7 @@ def _bars_after(code: str, period: Period, stamps_us: Ints, now: datetime) -> tu
 
 def _expected(code: str, period: Period, stamps_us: Ints, span: Span) -> tuple[Ints, Ints, str]:
     """Give the trading dates of *span*, when bars begin on them, and by which calendar."""
-    sessions = sessions_of(code, *map(finality.microseconds, (span.start, span.end)), seen_us=stamps_us)
+    sessions = sessions_of(code, int(stamps_us[0]), finality.microseconds(span.end), seen_us=stamps_us)
     dates = np.unique(sessions.dates)
     names = " then ".join(dict.fromkeys(sessions.named(dates)))
     zone = ZoneInfo(zone_of(code))
@@ -112,29 +111,30 @@ def _expected(code: str, period: Period, stamps_us: Ints, span: Span) -> tuple[I
         return dates, np.array([finality.microseconds(_midnight(date, zone)) for date in later.tolist()]), names
     step = period.nominal // _MICROSECOND
     phase = int(stamps_us[-1]) % step
-    # The slot at the close is an auction's.
-    slots = [
-        np.arange((opens - phase) // step, (closes - phase) // step + 1) * step + phase
-        for opens, closes in zip(sessions.opens.tolist(), sessions.closes.tolist(), strict=True)
-    ]
-    times = _times_of_day(stamps_us, zone)
-    observed = [finality.microseconds(_midnight(date, zone)) + times for date in dates.tolist()]
-    return dates, np.unique(np.concatenate([*slots, *observed, np.empty(0, np.int64)])), names
+    regular = _slots(sessions, step, phase, AUCTION_US.get(asset_class_of(code)))
+    times = _times_of_day(np.setdiff1d(stamps_us, regular), zone)
+    more = [finality.microseconds(_midnight(date, zone)) + times for date in dates.tolist()]
+    return dates, np.unique(np.concatenate([regular, *more])), names
+
+
+def _slots(sessions: Sessions, step: int, phase: int, auction_us: int | None) -> Ints:
+    """Give when bars can begin in *sessions*, and where there is an auction, so long after each one's last trades."""
+    first, after = (sessions.opens - phase) // step, -((phase - sessions.closes) // step)
+    slots = [np.arange(*one) for one in zip(first.tolist(), after.tolist(), strict=True)]
+    if auction_us is not None:
+        is_last = np.append(sessions.dates[1:] != sessions.dates[:-1], [True])
+        slots.append((sessions.closes[is_last] + auction_us - phase) // step)
+    return np.unique(np.concatenate([*slots, np.empty(0, np.int64)])) * step + phase
 
 
 def _times_of_day(stamps_us: Ints, zone: ZoneInfo) -> Ints:
     """Give the times after midnight of the bars of the day that had the most."""
-    by_day: dict[int, list[int]] = {}
-    for midnight, after in _days(stamps_us, zone):
-        by_day.setdefault(midnight, []).append(after)
-    return np.array(max(by_day.values(), key=len), dtype=np.int64)
-
-
-def _days(stamps_us: Ints, zone: ZoneInfo) -> Iterator[tuple[int, int]]:
+    by_day: dict[datetime, list[int]] = {}
     for stamp in stamps_us.tolist():
         wall = finality.instant(stamp).astimezone(zone).replace(tzinfo=None)
         midnight = datetime.combine(wall, time())
-        yield midnight.toordinal(), (wall - midnight) // _MICROSECOND
+        by_day.setdefault(midnight, []).append((wall - midnight) // _MICROSECOND)
+    return np.array(max(by_day.values(), key=len, default=[]), dtype=np.int64)
 
 
 def _midnight(date_us: int, zone: ZoneInfo) -> datetime:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-__all__ = ["ROUND_THE_CLOCK", "VENDORS_TABLE", "WEEKDAYS", "Sessions", "sessions_of"]
+__all__ = ["AUCTION_US", "ROUND_THE_CLOCK", "VENDORS_TABLE", "WEEKDAYS", "Sessions", "sessions_of"]
 
 VENDORS_TABLE, ROUND_THE_CLOCK, WEEKDAYS = "alltick 2025-01", "24/7", "weekdays"
 _SEEN_AT_WEEKENDS, _NOT_SEEN_AT_WEEKENDS = "24/7 (observed)", "forex week (observed)"
@@ -78,8 +78,8 @@ _REGULAR = {
     AssetClass.STOCK_CN: ((_at(9, 30), _at(11, 30)), (_at(13), _at(15))),
     AssetClass.STOCK_US: ((_at(9, 30), _at(16)),),
 }
-# The closing auction collects orders before it gives one bar at the close: no minute of it has any.
-_AUCTION_US = {AssetClass.STOCK_CN: 3 * _MINUTE_US}
+# The closing auction collects orders for so long before it gives one bar at the close: no minute of it has any.
+AUCTION_US = {AssetClass.STOCK_HK: 0, AssetClass.STOCK_CN: 3 * _MINUTE_US}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,7 +194,7 @@ def _at_exchange(code: str, first: int, after: int) -> Sessions:
     last_of_session = np.append(dates[1:] != dates[:-1], [True])
     # Without a break the second stretch is empty, and the first one ends the session.
     last_of_session[:-1] |= closes[:-1] == closes[1:]
-    closes = np.where(last_of_session, closes - _AUCTION_US.get(kind, 0), closes)
+    closes = np.where(last_of_session, closes - AUCTION_US.get(kind, 0), closes)
     there = opens < closes
     return Sessions(opens[there], closes[there], dates[there], name, WEEKDAYS, *known)
 
