@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from alltick_frames import sandbox
-    from alltick_frames.api import configure, coverage, estimate_kline, gaps, get_kline, restatements, update
+    from alltick_frames.api import (
+        configure,
+        coverage,
+        estimate_kline,
+        export,
+        gaps,
+        get_kline,
+        import_,
+        restatements,
+        update,
+    )
     from alltick_frames.client import AsyncClient, Client
     from alltick_frames.errors import (
         AllTickError,
@@ -79,8 +89,10 @@ __all__ = [
     "configure",
     "coverage",
     "estimate_kline",
+    "export",
     "gaps",
     "get_kline",
+    "import_",
     "restatements",
     "sandbox",
     "update",
@@ -96,8 +108,10 @@ _HOMES = {
     "configure": "api",
     "coverage": "api",
     "estimate_kline": "api",
+    "export": "api",
     "gaps": "api",
     "get_kline": "api",
+    "import_": "api",
     "restatements": "api",
     "update": "api",
 }

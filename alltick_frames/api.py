@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from alltick_frames.client import KlineOptions
     from alltick_frames.estimate import Estimate
+    from alltick_frames.exports import Format
     from alltick_frames.kline import Forming
     from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
 
-__all__ = ["configure", "coverage", "estimate_kline", "get_kline", "restatements", "update"]
+__all__ = ["configure", "coverage", "estimate_kline", "export", "get_kline", "import_", "restatements", "update"]
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -530,6 +531,134 @@ def restatements(
     0
     """
     return _default().restatements(codes, period, frame=frame)
+
+
+def export(
+    path: str | os.PathLike[str],
+    codes: str | Iterable[str] | None = None,
+    period: Period | str | None = None,
+    range: Any = None,
+    *,
+    format: Format | None = None,
+    frame: FrameKind | None = None,
+    progress: Progress = None,
+) -> Any:
+    """Write what the archive holds to Parquet, CSV or DuckDB, for other programs and for `import_`.
+
+    Needs no token and sends nothing. A second call writes only what *path* lacks and what has changed since; so does
+    one after a kill, which leaves no file that is not whole. Bars that are at *path* and not in the archive stay: a
+    call that would take some of them away raises.
+
+    Parquet and CSV files lie in Hive's layout, `period=1m/code=EURUSD/2026-03.parquet`, with the columns of
+    `get_kline` from `timestamp` on; codes are quoted as in URLs, which readers undo. A DuckDB database has one table
+    `kline` with `code` and `period` as well. Beside them (`_alltick`) is written what the archive knows of the bars:
+    what is proven and missing, what was restated, checksums, and prices that float64 cannot hold.
+
+    Parameters
+    ----------
+    path
+        A directory, or the file of a database; made if it does not exist.
+    codes, period
+        Only of these; default all that is held.
+    range
+        As for `get_kline`, but no number of bars; default all.
+    format
+        `"parquet"`, `"csv"` or `"duckdb"` (needs `pip install 'alltick-frames[duckdb]'`). By default what is at
+        *path*, or DuckDB if it ends in `.duckdb` or `.db`, or Parquet.
+    frame
+        Of the report; `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+    progress
+        As for `get_kline`, in bars.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per code and period:
+
+        ============ ===== ============================================
+        code, period text
+        bars         int64 how many of them *path* holds now
+        written      int64 how many this call wrote
+        ============ ===== ============================================
+
+    Raises
+    ------
+    ArgumentError
+        A code of which nothing is held, a range that cannot be read, a *path* that holds something else.
+    ConfigError
+        DuckDB is not installed.
+    StoreError
+        Of a group, the archive cannot be read (all others are written, `.frame` reports them); *path* cannot be
+        written, is of another origin, or holds bars that the archive does not.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import alltick_frames as at
+    >>> import polars as pl
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     bars = client.get_kline(["EURUSD", "700.HK"], "1d", 100)
+    ...     with tempfile.TemporaryDirectory() as directory:
+    ...         report = client.export(directory, "700.HK")
+    ...         back = pl.read_parquet(f"{directory}/**/*.parquet", hive_partitioning=True)
+    >>> report.columns, back.columns[-2:], back["code"].unique().to_list()
+    (['code', 'period', 'bars', 'written'], ['period', 'code'], ['700.HK'])
+    """
+    return _default().export(path, codes, period, range, format=format, frame=frame, progress=progress)
+
+
+def import_(path: str | os.PathLike[str], *, frame: FrameKind | None = None, progress: Progress = None) -> Any:
+    """Bring what `export` wrote into the archive: bars, and what is proven, missing and restated.
+
+    Needs no token and sends nothing. Of two values for a bar the one asked for later stays, as always; nothing that
+    the archive holds is lost. A second call changes nothing, and one after a kill completes it. Of bars that are not
+    as they were exported nothing is imported, and what lies between their neighbours is not claimed to be held.
+
+    Parameters
+    ----------
+    path
+        What `export` wrote, of the same origin as the archive.
+    frame
+        Of the report; `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+    progress
+        As for `get_kline`, in bars.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per code and period:
+
+        ============ ===== ===================================
+        code, period text
+        bars         int64 how many of them were whole at *path*
+        added        int64 how many the archive did not hold
+        ============ ===== ===================================
+
+    Raises
+    ------
+    ArgumentError
+        There is nothing at *path*.
+    ConfigError
+        It is a DuckDB database, and DuckDB is not installed.
+    StoreError
+        It is not ours, so that nothing proves its bars; it is of another origin; or some of it is damaged or was
+        edited (all else is imported, `.frame` reports it).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, tempfile.TemporaryDirectory() as directory:
+    ...     with at.Client(**sandbox.settings) as client:
+    ...         bars = client.get_kline("EURUSD", "1h", "2026-03-02/2026-03-06")
+    ...         report = client.export(f"{directory}/bars")
+    ...     with at.Client(**{**sandbox.settings, "cache_dir": f"{directory}/archive"}) as other:
+    ...         report = other.import_(f"{directory}/bars")
+    ...         same = other.get_kline("EURUSD", "1h", "2026-03-02/2026-03-06", network="never").equals(bars)
+    >>> report["added"].to_list(), same
+    ([500], True)
+    """
+    return _default().import_(path, frame=frame, progress=progress)
 
 
 def _default() -> Client:

@@ -25,9 +25,11 @@ from alltick_frames.errors import (
 from alltick_frames.plans import PLANS, plan_named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     import polars as pl
+    import pyarrow as pa
 
 __all__ = ["main"]
 
@@ -334,6 +336,43 @@ def info() -> None:
         counts = (origin.codes, origin.groups, origin.bars, origin.files)
         table.add_row(origin.name, *(f"{count:,}" for count in counts), f"{origin.bytes / 2**20:,.1f}")
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+@cache.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="A directory, or a database if it ends in .duckdb")],
+    codes: Annotated[list[str] | None, typer.Argument(help="Only these codes")] = None,
+    period: Annotated[str | None, typer.Option("--period", "-p", help="Only this period")] = None,
+    range: Annotated[str | None, typer.Option("--range", "-r", help="Only this range of time, as for get")] = None,
+    format: Annotated[str | None, typer.Option("--format", "-f", help="parquet, csv or duckdb")] = None,
+) -> None:
+    """Write what is held to Parquet, CSV or DuckDB; again, only what is new."""
+    from alltick_frames import api  # noqa: PLC0415
+
+    said = None if range is None else _range(range)
+    report = _carried(lambda: api.export(path, codes or None, period, said, format=format, frame="arrow"))  # type: ignore[arg-type]  # judged there
+    typer.echo(f"{_counted(report)}, {sum(report['written'].to_pylist()):,} of them written now → {path}")
+
+
+@cache.command("import")
+def import_(path: Annotated[Path, typer.Argument(help="What export has written")]) -> None:
+    """Bring an export into the archive."""
+    from alltick_frames import api  # noqa: PLC0415
+
+    report = _carried(lambda: api.import_(path, frame="arrow"))
+    typer.echo(f"{path}: {_counted(report)}, {sum(report['added'].to_pylist()):,} of them not held before")
+
+
+def _carried(port: Callable[[], pa.Table]) -> pa.Table:
+    try:
+        return port()
+    except KeyboardInterrupt:
+        typer.echo("alltick: interrupted; the same command goes on from there", err=True)
+        raise
+
+
+def _counted(report: pa.Table) -> str:
+    return f"{sum(report['bars'].to_pylist()):,} bars in {len(report):,} series"
 
 
 @app.command()

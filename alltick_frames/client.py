@@ -8,11 +8,12 @@ import numbers
 import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
-from anyio.lowlevel import current_token
+from anyio.lowlevel import checkpoint, current_token
 
-from alltick_frames import clocks, holdings, kline, updating
+from alltick_frames import clocks, holdings, kline, porting, schemas, updating
 from alltick_frames import estimate as estimates
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from alltick_frames.backfill import Walk
     from alltick_frames.estimate import Estimate, Price
+    from alltick_frames.exports import Format
     from alltick_frames.fetch import Report
     from alltick_frames.harvests import Harvest
     from alltick_frames.kline import Forming
@@ -286,6 +288,59 @@ class AsyncClient:
             with progress_bars.shown(progress, _UPDATING) as report:
                 await self._fetch(call, report)
         return self._report(call)
+
+    async def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: str | Iterable[str] | None = None,
+        period: Period | str | None = None,
+        range: Any = None,
+        *,
+        format: Format | None = None,
+        frame: FrameKind | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Write the archive to files; see `alltick_frames.export`."""
+        steps, ported, kind = self._exporting(path, codes, period, range, format, frame)
+        with progress_bars.shown(progress, "the export", "bars") as report:
+            for step in steps:
+                report(*step)
+                await checkpoint()
+        return self._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
+
+    async def import_(
+        self, path: str | os.PathLike[str], *, frame: FrameKind | None = None, progress: Progress = None
+    ) -> Any:
+        """Bring an export into the archive; see `alltick_frames.import_`."""
+        steps, ported, kind = self._importing(path, frame)
+        with progress_bars.shown(progress, "the import", "bars") as report:
+            for step in steps:
+                report(*step)
+                await checkpoint()
+        return self._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
+
+    def _exporting(
+        self,
+        path: str | os.PathLike[str],
+        codes: str | Iterable[str] | None,
+        period: Period | str | None,
+        range: Any,
+        format: Format | None,
+        frame: FrameKind | None,
+    ) -> tuple[porting.Steps, porting.Ported, FrameKind]:
+        kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        ported = porting.Ported(schemas.EXPORTED)
+        selected = _selected(codes, period)
+        where = Path(path).expanduser()
+        steps = porting.exporting(self._archived(), where, *selected, range, format, clocks.utc_now(), ported)
+        return steps, ported, kind
+
+    def _importing(
+        self, path: str | os.PathLike[str], frame: FrameKind | None
+    ) -> tuple[porting.Steps, porting.Ported, FrameKind]:
+        kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        ported = porting.Ported(schemas.IMPORTED)
+        return porting.importing(self._archived(), Path(path).expanduser(), ported), ported, kind
 
     def _list_coverage(
         self, codes: str | Iterable[str] | None, period: Period | str | None, frame: FrameKind | None
@@ -799,6 +854,34 @@ class Client:
     ) -> Any:
         """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
         return self._client._list_restatements(codes, period, frame)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: str | Iterable[str] | None = None,
+        period: Period | str | None = None,
+        range: Any = None,
+        *,
+        format: Format | None = None,
+        frame: FrameKind | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Write the archive to files; see `alltick_frames.export`."""
+        steps, ported, kind = self._client._exporting(path, codes, period, range, format, frame)
+        with progress_bars.shown(progress, "the export", "bars") as report:
+            for step in steps:
+                report(*step)
+        return self._client._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
+
+    def import_(
+        self, path: str | os.PathLike[str], *, frame: FrameKind | None = None, progress: Progress = None
+    ) -> Any:
+        """Bring an export into the archive; see `alltick_frames.import_`."""
+        steps, ported, kind = self._client._importing(path, frame)
+        with progress_bars.shown(progress, "the import", "bars") as report:
+            for step in steps:
+                report(*step)
+        return self._client._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
 
     def _share(self, client: AsyncClient) -> None:
         self._client = client

@@ -24,7 +24,7 @@ from alltick_frames.records import SEGMENT_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BytesDisk", "Index", "file_system_of", "is_archive", "open_index", "reported"]
+__all__ = ["BytesDisk", "Index", "file_system_of", "is_archive", "open_index", "reported", "sync_directory"]
 
 _SEGMENT_DIRECTORY, _OPENING = "segments", "opening.lock"
 # diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
@@ -201,8 +201,8 @@ def open_index(directory: Path) -> Index:
         directory.chmod(0o700)
         if not (directory / _SEGMENT_DIRECTORY).exists():
             (directory / _SEGMENT_DIRECTORY).mkdir(exist_ok=True, mode=0o700)
-            _sync_directory(directory)
-            _sync_directory(directory.parent)
+            sync_directory(directory)
+            sync_directory(directory.parent)
         # SQLite does not wait for one that is just making the same file.
         with filelock.FileLock(directory / _OPENING, timeout=_LOCK_WAIT_S):
             try:
@@ -267,10 +267,11 @@ def _write_new(path: Path, value: bytes) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Let the names in a directory outlive a power cut."""
     if os.name == "nt":
         return
     descriptor = os.open(directory, os.O_RDONLY)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alltick_frames.plans import Plan
     from alltick_frames.store import Archive
 
-__all__ = ["coverage_table", "gaps_table", "restatements_table"]
+__all__ = ["coverage_table", "gaps_table", "groups", "restatements_table"]
 
 _EVER = (-(2**62), 2**62)
 
@@ -28,13 +28,13 @@ def coverage_table(
     """List the spans held and missing of each group, in order; schema `schemas.COVERAGE`."""
     rows = [
         {"code": code, "period": of_period.value, **row}
-        for code, of_period in _groups(archive, codes, period)
+        for code, of_period in groups(archive, codes, period)
         for row in _spans(archive, code, of_period, plan, now)
     ]
     return pa.Table.from_pylist(rows, schema=schemas.COVERAGE)
 
 
-def _groups(archive: Archive, codes: Sequence[str] | None, period: Period | None) -> list[tuple[str, Period]]:
+def groups(archive: Archive, codes: Sequence[str] | None, period: Period | None) -> list[tuple[str, Period]]:
     """Give the groups held, as the codes were asked, and from short periods to long ones."""
     held = [
         (code, of_period)
@@ -89,7 +89,7 @@ def gaps_table(
 ) -> pa.Table:
     """List the suspicious holes of each group, in order; schema `schemas.GAPS`."""
     tables = [schemas.GAPS.empty_table()]
-    for code, of_period in _groups(archive, codes, period):
+    for code, of_period in groups(archive, codes, period):
         held = archive.read(code, of_period, *_EVER)
         found = [*absences.stretches(code, of_period, held, held.keys_us, plan, now, min_bars=min_bars)]
         columns = {name: [getattr(stretch, name) for stretch in found] for name in schemas.GAPS.names[2:]}
@@ -111,7 +111,7 @@ def restatements_table(archive: Archive, codes: Sequence[str] | None, period: Pe
             "old": _number(old),
             "new": _number(new),
         }
-        for code, of_period in _groups(archive, codes, period)
+        for code, of_period in groups(archive, codes, period)
         for restated in archive.restatements(code, of_period)
         for field, old, new in zip(schemas.BARS.names[1:], restated.old, restated.new, strict=True)
         if old != new

@@ -5,6 +5,7 @@ A group is its record and the log's changes after it, in order; `View` is that, 
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -34,14 +35,14 @@ from alltick_frames.records import (
     merged_spans,
     nearest_start,
 )
-from alltick_frames.segments import VALUES, Bars, Restatement, concat
+from alltick_frames.segments import VALUES, Bars, Restatement, blocks, concat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["LOG_PREFIX", "Delta", "Log", "Progress", "View", "encode_entry", "entry_key"]
+__all__ = ["LOG_PREFIX", "Block", "Delta", "Log", "Progress", "View", "encode_entry", "entry_key"]
 
 LOG_PREFIX = "log:"
 _CRC_BYTES = 4
@@ -153,16 +154,30 @@ class View:
 
     def parts(self, load: Callable[[Segment], Bars], wanted: Callable[[Segment], bool]) -> Iterator[Bars]:
         """Give the bars in order; of the segments not *wanted*, at most those that the log replaces."""
-        segments = self.record.segments
-        if not len(self.older):
-            yield from (load(segment) for segment in segments if wanted(segment))
-        else:
-            cuts = np.searchsorted(self.older.stamps_us, [segment.first_stamp for segment in segments]).tolist()
-            yield self.older[: cuts[0]]
-            for segment, (start, stop) in zip(segments, pairwise([*cuts, len(self.older)]), strict=True):
-                logged = self.older[start:stop]
-                yield load(segment).updated(logged) if wanted(segment) else logged
+        yield from _parts(self.record.segments, self.older, load, wanted)
         yield self.recent
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Give the bars block by block, in order, none of them read yet."""
+        older, recent = (dict(blocks(bars, self.group.period)) for bars in (self.older, self.recent))
+        segments = self.record.segments
+        return tuple(
+            Block(
+                name,
+                tuple(segment for segment in segments if segment.block == name),
+                older.get(name, Bars.none()),
+                recent.get(name, Bars.none()),
+            )
+            for name in sorted({*(segment.block for segment in segments), *older, *recent})
+        )
+
+    def asked(self) -> Answers:
+        """Say of which bars it is known when they were last asked for: of those in several answers, the latest."""
+        answers = [(segment.first_stamp, segment.last_stamp, segment.asked_at) for segment in self.record.segments]
+        tail = self.record.tail_bars()
+        if len(tail):
+            answers.append((int(tail.stamps_us[0]), int(tail.stamps_us[-1]), self.record.tail_asked_at))
+        return (*answers, *self.answers)
 
     def decide(self, batch: Batch, load: Callable[[Segment], Bars]) -> Delta | None:
         """Work out what *batch* changes; None if nothing.
@@ -173,6 +188,7 @@ class View:
         new = Bars.of(batch.bars, batch.keys_us, batch.asked_at_us, batch.exact)
         fresh, added, restated, confirms = self._news(new, load) if len(new) else (new, 0, (), False)
         record = self.record
+        restated = _with_told(restated, batch.restatements, record.restatements)
         start = nearest_start(record.history_start, batch, record.coverage)
         delta = Delta(
             _packed(fresh, by_date=self.group.period.by_date),
@@ -231,6 +247,74 @@ class View:
         return replace(changed, record=msgspec.structs.replace(changed.record, folded=self.upto))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """The bars of a group that are of one block, before any of them is read; see `View`."""
+
+    name: str
+    segments: tuple[Segment, ...]
+    older: Bars
+    recent: Bars
+
+    @property
+    def rows(self) -> int:
+        """How many bars there are, at most: the log's may replace a segment's."""
+        return sum(segment.rows for segment in self.segments) + len(self.older) + len(self.recent)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The first and the last key."""
+        logged = [int(end) for bars in (self.older, self.recent) if len(bars) for end in _ends(bars.keys_us)]
+        keys = [*(key for segment in self.segments for key in (segment.first, segment.last)), *logged]
+        return min(keys), max(keys)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tell these bars from all that the block ever held or will hold."""
+        digest = hashlib.sha256()
+        for segment in self.segments:  # a segment is never written twice
+            digest.update(segment.key.encode())
+        for bars in (self.older, self.recent):
+            digest.update(_packed(bars, by_date=True))
+            digest.update(repr(bars.exact_by_row()).encode())
+        return digest.hexdigest()
+
+    def bars(self, load: Callable[[Segment], Bars]) -> Bars:
+        """Read them."""
+        if not self.segments:
+            return concat([self.older, self.recent])
+        return concat([*_parts(self.segments, self.older, load, lambda _: True), self.recent])
+
+
+def _ends(keys_us: NDArray[np.int64]) -> tuple[int, int]:
+    return int(keys_us.min()), int(keys_us.max())
+
+
+def _parts(
+    segments: Sequence[Segment], older: Bars, load: Callable[[Segment], Bars], wanted: Callable[[Segment], bool]
+) -> Iterator[Bars]:
+    """Give the bars of segments with those of the log among and before them."""
+    if not len(older):
+        yield from (load(segment) for segment in segments if wanted(segment))
+        return
+    cuts = np.searchsorted(older.stamps_us, [segment.first_stamp for segment in segments]).tolist()
+    yield older[: cuts[0]]
+    for segment, (start, stop) in zip(segments, pairwise([*cuts, len(older)]), strict=True):
+        logged = older[start:stop]
+        yield load(segment).updated(logged) if wanted(segment) else logged
+
+
+def _with_told(
+    found: Iterable[Restatement], told: Iterable[Restatement], held: Iterable[Restatement]
+) -> tuple[Restatement, ...]:
+    """Join what was found with what another archive tells, which knows better when the same change was seen."""
+    listed, same = set(held), {(one.stamp_us, one.old, one.new) for one in told}
+    return (
+        *(one for one in told if one not in listed),
+        *(one for one in found if (one.stamp_us, one.old, one.new) not in same),
+    )
+
+
 def _packed(bars: Bars, *, by_date: bool) -> bytes:
     integers = [bars.stamps_us, bars.keys_us] if by_date else [bars.stamps_us]
     values = [bars.table[name].to_numpy() for name in VALUES] if len(bars) else []
@@ -245,16 +329,16 @@ def _bars(deltas: Iterable[Delta], *, by_date: bool) -> Bars:
     with_rows = [delta for delta in deltas if delta.rows]
     if not with_rows:
         return Bars.none()
-    blocks = [np.frombuffer(delta.rows, "<i8").reshape(columns, -1) for delta in with_rows]
-    asked_us = np.repeat([delta.asked_at for delta in with_rows], [block.shape[1] for block in blocks])
+    words_of = [np.frombuffer(delta.rows, "<i8").reshape(columns, -1) for delta in with_rows]
+    asked_us = np.repeat([delta.asked_at for delta in with_rows], [words.shape[1] for words in words_of])
     exact: dict[tuple[int, str], str] = {}
-    for delta, block in zip(with_rows, blocks, strict=True) if any(delta.exact for delta in with_rows) else ():
-        stamps = block[0].tolist()
+    for delta, words in zip(with_rows, words_of, strict=True) if any(delta.exact for delta in with_rows) else ():
+        stamps = words[0].tolist()
         exact = {place: value for place, value in exact.items() if place[0] not in set(stamps)}
         exact |= {(stamps[row], column): value for row, column, value in delta.exact}
-    words = blocks[0]
-    if len(blocks) > 1:
-        words = np.concatenate(blocks, axis=1)
+    words = words_of[0]
+    if len(words_of) > 1:
+        words = np.concatenate(words_of, axis=1)
         order = np.argsort(words[0], kind="stable")
         order = order[np.append(np.diff(words[0][order]) > 0, True)]
         words, asked_us = np.ascontiguousarray(words[:, order]), asked_us[order]

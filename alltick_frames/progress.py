@@ -21,7 +21,7 @@ _DELAY_S = 1
 
 
 @contextlib.contextmanager
-def shown(progress: Progress, label: str) -> Iterator[Report]:
+def shown(progress: Progress, label: str, unit: str = "requests") -> Iterator[Report]:
     """Give the function to be told of progress.
 
     True shows a bar at once; None shows one on a terminal or in a notebook when the call takes over a second.
@@ -29,7 +29,7 @@ def shown(progress: Progress, label: str) -> Iterator[Report]:
     if callable(progress):
         yield progress
     elif progress or (progress is None and _somebody_looks()):
-        with _bar(label, delay_s=0 if progress else _DELAY_S) as report:
+        with _bar(label, unit, delay_s=0 if progress else _DELAY_S) as report:
             yield report
     else:
         yield _quiet
@@ -47,12 +47,12 @@ def _somebody_looks() -> bool:
 
 
 @contextlib.contextmanager
-def _bar(label: str, delay_s: int) -> Iterator[Report]:
+def _bar(label: str, unit: str, delay_s: int) -> Iterator[Report]:
     with warnings.catch_warnings():
         # Without ipywidgets tqdm shows its text bar in notebooks, which is good enough to say nothing about.
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm  # noqa: PLC0415
-    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} requests [{elapsed}{postfix}]"
+    bar_format = f"{{desc}}: {{percentage:3.0f}}%|{{bar}}| {{n_fmt}}/{{total_fmt}} {unit} [{{elapsed}}{{postfix}}]"
     with tqdm(desc=label, delay=delay_s, bar_format=bar_format, leave=False, total=1) as bar:
 
         def report(done: int, total: int, eta: float) -> None:

@@ -134,6 +134,8 @@ class Batch:
         What was seen to be empty and is not proven to be.
     holes
         What cannot be had.
+    restatements
+        What another archive, from which the batch comes, has seen to change.
     """
 
     bars: pa.Table
@@ -144,6 +146,7 @@ class Batch:
     checked: tuple[Checked, ...] = ()
     holes: tuple[Hole, ...] = ()
     history_start: HistoryStart | None = None
+    restatements: tuple[Restatement, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.bars.schema.equals(schemas.BARS):

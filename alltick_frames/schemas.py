@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["BARS", "CLOSED", "CODE", "COVERAGE", "GAPS", "KLINE", "RESTATEMENTS", "UPDATED"]
+__all__ = [
+    "BARS",
+    "CLOSED",
+    "CODE",
+    "COVERAGE",
+    "DUE",
+    "EXPORTED",
+    "GAPS",
+    "IMPORTED",
+    "KLINE",
+    "RESTATEMENTS",
+    "UPDATED",
+]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 PRICES = ("open", "high", "low", "close")
@@ -102,4 +114,17 @@ UPDATED = pa.schema(
             nullable=False,
         ),
     ]
+)
+
+# What `export` and `import_` return: one row per code and period.
+EXPORTED, IMPORTED = (
+    pa.schema(
+        [
+            pa.field("code", pa.string(), nullable=False),
+            pa.field("period", pa.string(), nullable=False),
+            pa.field("bars", pa.int64(), nullable=False),
+            pa.field(new, pa.int64(), nullable=False),
+        ]
+    )
+    for new in ("written", "added")
 )

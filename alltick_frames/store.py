@@ -28,12 +28,13 @@ import pyarrow as pa
 from alltick_frames import records, schemas
 from alltick_frames.disk import Index, is_archive, open_index, reported
 from alltick_frames.errors import StoreError
-from alltick_frames.log import LOG_PREFIX, Log, Progress, View, encode_entry, entry_key
+from alltick_frames.log import LOG_PREFIX, Block, Log, Progress, View, encode_entry, entry_key
 from alltick_frames.periods import Period
 from alltick_frames.records import (
     INDEX_PREFIX,
     SCHEMA,
     UNREADABLE,
+    Answers,
     Batch,
     Checked,
     Group,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from alltick_frames.records import Change
     from alltick_frames.segments import Restatement
 
-__all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Known", "Summary", "summaries"]
+__all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Known", "Snapshot", "Summary", "summaries"]
 
 T = TypeVar("T")
 
@@ -128,6 +129,23 @@ class Known:
     rows: int
     first_us: int | None
     last_us: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A group at one instant: what is known of it, and its bars block by block, to be read with `Archive.bars`.
+
+    Attributes
+    ----------
+    record
+        All but the bars.
+    asked
+        When bars were last asked for.
+    """
+
+    record: Record
+    asked: Answers
+    blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,6 +241,30 @@ class Archive:
     def restatements(self, code: str, period: Period) -> tuple[Restatement, ...]:
         """List the closed bars of a group that a later answer changed, in the order of writing."""
         return self._view(Group(self.origin, code, period)).record.restatements
+
+    def snapshot(self, code: str, period: Period) -> Snapshot:
+        """Give a group as it is now, with none of its bars read."""
+        view = self._view(Group(self.origin, code, period))
+        return Snapshot(view.record, view.asked(), view.blocks())
+
+    def bars(self, code: str, period: Period, block: Block) -> Bars | None:
+        """Read one block of a snapshot; None if the archive has replaced it since, so that a new one has to be taken.
+
+        Raises
+        ------
+        StoreError
+            A segment is missing or damaged.
+        """
+
+        def read(view: View) -> Bars | None:
+            try:
+                return block.bars(partial(self._load, view.group))
+            except UnreadableError:
+                if block.fingerprint in {current.fingerprint for current in view.blocks()}:
+                    raise
+            return None
+
+        return self._patiently(Group(self.origin, code, period), read)
 
     def read(self, code: str, period: Period, start_us: int, end_us: int) -> Held:
         """Give the bars whose key lies in `[start_us, end_us)`, and all of the group's coverage.

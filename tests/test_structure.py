@@ -52,6 +52,8 @@ ROWS = (
         "holdings",
         "updating",
         "estimate",
+        "exports",
+        "porting",
     ),
     ("client",),
     ("api",),
@@ -91,7 +93,13 @@ def test_the_sandbox_knows_nothing_of_the_client(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("module", "only_importer"),
-    [("httpx", "transport"), ("tqdm", "progress"), ("diskcache", "disk"), ("exchange_calendars", "calendars")],
+    [
+        ("httpx", "transport"),
+        ("tqdm", "progress"),
+        ("diskcache", "disk"),
+        ("exchange_calendars", "calendars"),
+        ("duckdb", "exports"),
+    ],
 )
 def test_a_foreign_library_has_one_importer(module: str, only_importer: str) -> None:
     importers = [
