@@ -30,6 +30,7 @@ from alltick_frames.records import (
     Record,
     Segment,
     Spans,
+    asked_in,
     change,
     latest,
     merged_spans,
@@ -173,10 +174,11 @@ class View:
 
     def asked(self) -> Answers:
         """Say of which bars it is known when they were last asked for: of those in several answers, the latest."""
-        answers = [(segment.first_stamp, segment.last_stamp, segment.asked_at) for segment in self.record.segments]
+        answers = [answer for segment in self.record.segments for answer in segment.answers]
         tail = self.record.tail_bars()
         if len(tail):
-            answers.append((int(tail.stamps_us[0]), int(tail.stamps_us[-1]), self.record.tail_asked_at))
+            of_all = (int(tail.stamps_us[0]), int(tail.stamps_us[-1]), self.record.tail_asked_at)
+            answers += self.record.tail_asked or (of_all,)
         return (*answers, *self.answers)
 
     def decide(self, batch: Batch, load: Callable[[Segment], Bars]) -> Delta | None:
@@ -220,7 +222,9 @@ class View:
         added = int(counts.sum())
         changed = held.differs(in_held, new, in_new)
         pairs = np.flatnonzero(changed | (held.keys_us[in_held] != new.keys_us[in_new]))
-        pairs = pairs[new.asked_us[in_new[pairs]] > self._asked(held, in_held[pairs])]
+        # An answer from before a bar was last asked for must not win any more.
+        asked_us = asked_in(held, self.answers).asked_us
+        pairs = pairs[new.asked_us[in_new[pairs]] > asked_us[in_held[pairs]]]
         counts[in_new[pairs]] = True
         restatements = [
             Restatement(int(new.stamps_us[j]), held.values(i), new.values(j), int(new.asked_us[j]))
@@ -228,18 +232,8 @@ class View:
             if other
         ]
         fresh = new if counts.all() else new.take(np.flatnonzero(counts))
-        confirms = len(fresh) > 0 or bool(np.any(new.asked_us[in_new] > self._asked(held, in_held)))
+        confirms = len(fresh) > 0 or bool(np.any(new.asked_us[in_new] > asked_us[in_held]))
         return fresh, added, tuple(restatements), confirms
-
-    def _asked(self, held: Bars, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Say when the bars in *rows* were last asked for: an answer from before that must not win any more."""
-        asked_us = np.array(held.asked_us[rows])
-        stamps_us = held.stamps_us[rows]
-        if len(rows):
-            for first, last, asked_at in self.answers:
-                within = (first <= stamps_us) & (stamps_us <= last)
-                asked_us[within] = np.maximum(asked_us[within], asked_at)
-        return asked_us
 
     def folded(self, load: Callable[[Segment], Bars]) -> Change:
         """Give the record that has all of it, without a log."""

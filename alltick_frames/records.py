@@ -6,7 +6,8 @@ does not exist.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -53,6 +54,8 @@ __all__ = [
     "Record",
     "Segment",
     "Spans",
+    "answers_of",
+    "asked_in",
     "change",
     "latest",
     "merged_spans",
@@ -75,6 +78,8 @@ _SAYS_MORE_FOR_US = 86_400_000_000
 Spans = tuple[tuple[int, int], ...]
 # Of answers: the first and the last stamp, and when it was asked for.
 Answers = tuple[tuple[int, int, int], ...]
+# So many are told apart of the bars that are kept together: of a walk they are seconds apart.
+_MOST_ANSWERS = 8
 S = TypeVar("S", "Checked", "Hole")
 
 
@@ -159,7 +164,13 @@ class Batch:
 
 
 class Segment(msgspec.Struct, frozen=True, array_like=True):
-    """One run of bars in a file: *first* and *last* are keys, the stamps order the runs."""
+    """One run of bars in a file: *first* and *last* are keys, the stamps order the runs.
+
+    Attributes
+    ----------
+    asked_at, asked
+        When the latest of them was asked for, and which of them when; archives of before have only the former.
+    """
 
     block: str
     version: int
@@ -172,6 +183,12 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     size: int
     crc32: int
     asked_at: int
+    asked: Answers = ()
+
+    @property
+    def answers(self) -> Answers:
+        """Which bars were last asked for when."""
+        return self.asked or ((self.first_stamp, self.last_stamp, self.asked_at),)
 
 
 class Superseded(msgspec.Struct, frozen=True, array_like=True):
@@ -201,6 +218,8 @@ class Record(msgspec.Struct, frozen=True):
     superseded: tuple[Superseded, ...] = ()
     # The last entry of the log that is contained.
     folded: int = 0
+    # As a segment's.
+    tail_asked: Answers = ()
 
     @property
     def rows(self) -> int:
@@ -224,7 +243,8 @@ class Record(msgspec.Struct, frozen=True):
             return Bars.none()
         why = ""
         try:
-            return with_asked(decode(pa.py_buffer(self.tail)), self.tail_asked_at)
+            tail = with_asked(decode(pa.py_buffer(self.tail)), 0 if self.tail_asked else self.tail_asked_at)
+            return asked_in(tail, self.tail_asked)
         except UnreadableError as error:
             why = str(error)
         raise StoreError(f"the archive's latest bars of {self.code} {self.period} cannot be read: {why}")
@@ -337,17 +357,16 @@ def change(
     segments: list[Segment] = []
     runs: list[tuple[str, Bars]] = []
     by_block = dict(blocks(older, group.period))
-    asked = np.array(answers, dtype=np.int64).reshape(-1, 3)
     for block in sorted({*by_block, *(segment.block for segment in record.segments)}):
         kept = [segment for segment in record.segments if segment.block == block]
         if block in by_block:
             kept, run = _change_block(kept, by_block[block], load)
-            runs.append((block, _confirmed(run, asked)))
+            runs.append((block, asked_in(run, answers)))
         segments += kept
     after = msgspec.structs.replace(
         record,
-        segments=tuple(_confirmed_segment(segment, asked) for segment in segments),
-        **_tail(group, record, _confirmed(recent, asked)),
+        segments=tuple(_confirmed_segment(segment, answers) for segment in segments),
+        **_tail(group, record, asked_in(recent, answers)),
     )
     return Change(after, tuple(runs))
 
@@ -376,29 +395,60 @@ def _around(held: Sequence[Segment], new: Bars) -> tuple[list[Segment], list[Seg
     return left, list(held[len(left) : len(held) - len(right)]), right
 
 
-def _confirmed(bars: Bars, answers: NDArray[np.int64]) -> Bars:
-    """Say of bars kept together when the latest of them was asked for."""
-    if not len(bars):
-        return bars
-    asked_at = _asked_at(answers, int(bars.stamps_us[0]), int(bars.stamps_us[-1]))
-    return with_asked(bars, max(asked_at, int(bars.asked_us.max())))
+def asked_in(bars: Bars, answers: Iterable[tuple[int, int, int]]) -> Bars:
+    """Say when bars were last asked for that came in *answers*, too."""
+    asked_us = np.array(bars.asked_us)
+    for first, last, asked_at in answers:
+        start, stop = np.searchsorted(bars.stamps_us, (first, last + 1)).tolist()
+        np.maximum(asked_us[start:stop], asked_at, out=asked_us[start:stop])
+    return replace(bars, asked_us=asked_us)
 
 
-def _confirmed_segment(segment: Segment, answers: NDArray[np.int64]) -> Segment:
-    asked_at = _asked_at(answers, segment.first_stamp, segment.last_stamp)
-    return msgspec.structs.replace(segment, asked_at=asked_at) if asked_at > segment.asked_at else segment
+def answers_of(bars: Bars) -> Answers:
+    """Say which bars were last asked for when."""
+    cuts = np.flatnonzero(np.diff(bars.asked_us)) + 1
+    stamps_us = bars.stamps_us
+    runs = [
+        (int(stamps_us[start]), int(stamps_us[stop - 1]), int(bars.asked_us[start]))
+        for start, stop in pairwise([0, *cuts.tolist(), len(bars)])
+    ]
+    return _coarse(runs)
 
 
-def _asked_at(answers: NDArray[np.int64], first: int, last: int) -> int:
-    return int(answers[(answers[:, 0] <= last) & (answers[:, 1] >= first), 2].max(initial=0))
+def _coarse(answers: list[tuple[int, int, int]]) -> Answers:
+    """Join neighbours, those first that were asked for at about the same time, and say the earlier of both.
+
+    What is said to be older than it is can be replaced by what is as old: by a value of the same minute. Said to be
+    newer, it would not be replaced by what is.
+    """
+    while len(answers) > _MOST_ANSWERS or any(a[2] == b[2] for a, b in pairwise(answers)):
+        apart = [abs(a[2] - b[2]) for a, b in pairwise(answers)]
+        at = apart.index(min(apart))
+        (first, _, one), (_, last, other) = answers[at : at + 2]
+        answers[at : at + 2] = [(first, last, min(one, other))]
+    return tuple(answers)
+
+
+def _confirmed_segment(segment: Segment, answers: Answers) -> Segment:
+    """Say of a segment that is not written anew that some of its bars were asked for again."""
+    first, last = segment.first_stamp, segment.last_stamp
+    new = [(max(a, first), min(b, last), at) for a, b, at in answers if a <= last and b >= first]
+    held = segment.answers
+    starts = sorted({a for a, _, _ in (*held, *new)} | {b + 1 for _, b, _ in new if b < last})
+    asked: list[tuple[int, int, int]] = []
+    for start, after in pairwise([*starts, last + 1]):
+        before = next(at for a, _, at in reversed(held) if a <= start)
+        asked.append((start, after - 1, max([before, *(at for a, b, at in new if a <= start <= b)])))
+    return msgspec.structs.replace(segment, asked_at=max(at for _, _, at in asked), asked=_coarse(asked))
 
 
 def _tail(group: Group, record: Record, bars: Bars) -> dict[str, Any]:
     if not len(bars):
-        return {"tail": b"", "tail_rows": 0, "tail_asked_at": 0}
+        return {"tail": b"", "tail_rows": 0, "tail_asked_at": 0, "tail_asked": ()}
     identity = group.identity("tail", record.version + 1, bars, record.coverage)
     tail = encode(bars, identity, by_date=group.period.by_date)
-    return {"tail": tail, "tail_rows": len(bars), "tail_asked_at": identity.asked_at}
+    asked = {"tail_asked_at": identity.asked_at, "tail_asked": answers_of(bars)}
+    return {"tail": tail, "tail_rows": len(bars), **asked}
 
 
 def latest(stretches: Iterable[S], coverage: Spans) -> tuple[S, ...]:

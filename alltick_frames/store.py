@@ -351,7 +351,7 @@ class Archive:
 
     def _plan(self, view: View, batches: Sequence[Batch]) -> _Plan | None:
         """Decide what the batches change; None if nothing."""
-        load = partial(self._load, view.group)
+        load = partial(self._load_asked, view.group)
         deltas: list[Delta] = []
         after = view
         for batch in batches:
@@ -393,7 +393,7 @@ class Archive:
             self._fold_above = self._log.size + LOG_BYTES
 
     def _plan_fold(self, view: View) -> _Plan | None:
-        return _Plan(view, (), view.folded(partial(self._load, view.group))) if view.logged else None
+        return _Plan(view, (), view.folded(partial(self._load_asked, view.group))) if view.logged else None
 
     def _commit(self, plans: Sequence[_Plan]) -> list[_Plan]:
         """Carry out the plans in one transaction, but for those that others have overtaken; give these."""
@@ -466,6 +466,7 @@ class Archive:
             size=len(value),
             crc32=zlib.crc32(value),
             asked_at=identity.asked_at,
+            asked=records.answers_of(bars),
         )
 
     def _delete(self, keys: Iterable[str]) -> None:
@@ -541,7 +542,11 @@ class Archive:
                 self._opened.pop(segment.key, None)
             why = str(error) if isinstance(error, UnreadableError) else f"its file cannot be opened ({error})"
             raise UnreadableError(f"segment {segment.key!r}: {why}") from None
-        return with_asked(opened.bars, segment.asked_at)
+        return opened.bars
+
+    def _load_asked(self, group: Group, segment: Segment) -> Bars:
+        """Read a segment for who is to compare it with an answer."""
+        return records.asked_in(with_asked(self._load(group, segment), 0), segment.answers)
 
     def _open(self, group: Group, segment: Segment) -> _Opened:
         """Map a segment, or use the mapping there is; its length and ends are looked at each time."""

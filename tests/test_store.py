@@ -253,6 +253,26 @@ class TestTwoAnswersForOneBar:
         archive.write(CODE, M1, batch({self.STAMP: (9.0, None)}, 20))
         assert rows_of(archive.read(CODE, M1, *EVER)) == rows
 
+    def test_one_that_took_long_wins_over_what_was_asked_before_it_whatever_came_meanwhile(
+        self, archive: Archive
+    ) -> None:
+        """A segment's bars are of several answers; which is of when must outlive that they are kept together."""
+        archive.write(CODE, M1, batch(minutes(0, 600), 10))
+        archive.write(CODE, M1, batch(minutes(600, 1_200), 30))
+        archive.write(CODE, M1, batch(minutes(900, 1_000), 40))
+        archive.write(CODE, M1, batch(minutes(500, 700, price=7.0), 20))
+        held = rows_of(archive.read(CODE, M1, *EVER))
+        assert held == {**minutes(0, 1_200), **minutes(500, 600, price=7.0)}
+        archive.write(CODE, M1, batch(minutes(0, 1_200, price=8.0), 35))
+        held = rows_of(archive.read(CODE, M1, *EVER))
+        assert held == {**minutes(0, 1_200, price=8.0), **minutes(900, 1_000)}
+
+    def test_of_many_answers_none_counts_as_later_than_it_was(self, archive: Archive) -> None:
+        for number in range(40):
+            archive.write(CODE, M1, batch(minutes(30 * number, 30 * number + 30), 100 + (7 * number) % 40))
+        archive.write(CODE, M1, batch(minutes(0, 1_200, price=7.0), 141))
+        assert rows_of(archive.read(CODE, M1, *EVER)) == minutes(0, 1_200, price=7.0)
+
     def test_equal_values_write_nothing(self, archive: Archive, rows: dict[int, Any]) -> None:
         before = (segment_files(archive), record_of(archive), log_of(archive))
         archive.write(CODE, M1, batch(rows, 10))
