@@ -13,7 +13,6 @@ import os
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from urllib.parse import quote
 
@@ -24,12 +23,13 @@ import pyarrow as pa
 from alltick_frames import schemas
 from alltick_frames.disk import sync_directory
 from alltick_frames.errors import ArgumentError, ConfigError, StoreError
-from alltick_frames.periods import Period
+from alltick_frames.periods import Period  # noqa: TC001  # msgspec reads the annotations
 from alltick_frames.records import UNREADABLE, Answers, Checked, HistoryStart, Hole, Spans
 from alltick_frames.segments import VALUES, Restatement, stamps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 __all__ = ["VERSION", "DamagedError", "Entry", "Export", "Format", "Head", "Journal", "Sheet", "opened"]
 
@@ -40,6 +40,8 @@ VERSION = 1
 _BESIDE = "_alltick"
 _DATABASES = (".duckdb", ".ddb", ".db")
 _NOT_EXPORTED = "it is not what was exported: damaged, edited, or being exported anew"
+# DuckDB would take most of the machine's.
+_MEMORY = "512MiB"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -110,8 +112,8 @@ class Journal:
 
     def lines(self) -> list[bytes]:
         """Write it down, shortly."""
-        sheet = [] if self.sheet is None else [self.sheet]
-        return [_line(part) for part in (self.head, *self.entries.values(), *sheet)]
+        parts: list[Head | Entry | Sheet] = [self.head, *self.entries.values()]
+        return [_line(part) for part in (parts if self.sheet is None else [*parts, self.sheet])]
 
     @classmethod
     def read(cls, lines: Iterable[bytes]) -> Journal:
@@ -202,14 +204,14 @@ def opened(path: Path, format: Format | None = None, *, writing: bool = False) -
     StoreError
         It cannot be read or written, or nothing of it is ours.
     """
-    format = _format_of(path, format, writing=writing)
+    kind = _format_of(path, format, writing=writing)
     why = ""
     try:
-        if format == "duckdb":
+        if kind == "duckdb":
             with _database(path, writing=writing) as database:
                 yield database
         else:
-            with _directory(path, format, writing=writing) as directory:
+            with _directory(path, kind, writing=writing) as directory:
                 yield directory
     except (OSError, pa.ArrowException) as error:
         why = str(error)
@@ -223,10 +225,9 @@ def _format_of(path: Path, asked: Format | None, *, writing: bool) -> Format:
     there = _format_at(path)
     if there is None and (not writing or _is_anothers(path)):
         raise _foreign(path, writing=writing)
-    format = asked or there or ("duckdb" if path.suffix in _DATABASES else "parquet")
-    if there not in (None, format):
-        raise ArgumentError(f"format={format!r}: the export at {str(path)!r} is {there}; use that, or another path")
-    return format
+    if there is not None and asked not in (None, there):
+        raise ArgumentError(f"format={asked!r}: the export at {str(path)!r} is {there}; use that, or another path")
+    return asked or there or ("duckdb" if path.suffix in _DATABASES else "parquet")
 
 
 def _format_at(path: Path) -> Format | None:
@@ -395,7 +396,7 @@ def _database(path: Path, *, writing: bool) -> Iterator[_Database]:
     try:
         if writing:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with duckdb.connect(str(path), read_only=not writing) as connection:
+        with duckdb.connect(str(path), read_only=not writing, config={"memory_limit": _MEMORY}) as connection:
             database = _Database(connection, path)
             if writing:
                 database.prepare()
@@ -406,8 +407,23 @@ def _database(path: Path, *, writing: bool) -> Iterator[_Database]:
         why = str(error)
     if why:
         raise StoreError(
-            f"the DuckDB database {path} cannot be used: {why}; it must be one that export() wrote, and open nowhere else"
+            f"the DuckDB database {path} cannot be used: {why}; it must be one that export() wrote, and be open "
+            f"nowhere else"
         )
+
+
+_KLINE = """
+CREATE TABLE IF NOT EXISTS kline (
+    code VARCHAR NOT NULL, period VARCHAR NOT NULL, timestamp TIMESTAMPTZ NOT NULL,
+    open DOUBLE NOT NULL, high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL,
+    volume DOUBLE, turnover DOUBLE
+)
+"""
+_JOURNALS = """
+CREATE TABLE IF NOT EXISTS _alltick (
+    code VARCHAR NOT NULL, period VARCHAR NOT NULL, number INTEGER NOT NULL, line VARCHAR NOT NULL
+)
+"""
 
 
 class _Database:
@@ -427,20 +443,12 @@ class _Database:
         """Make the tables if there are none."""
         if "kline" in self._tables() and not self.is_ours():
             raise ArgumentError(f"path={str(self._path)!r} has a table kline that is no export; give another path")
-        columns = ", ".join(
-            f"{one.name} {'TIMESTAMPTZ' if one.type == schemas.TIMESTAMP else 'DOUBLE'}{'' if one.nullable else ' NOT NULL'}"
-            for one in schemas.BARS
-        )
         with self._transaction():
-            self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS kline (code VARCHAR NOT NULL, period VARCHAR NOT NULL, {columns})"
-            )
-            self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {_BESIDE} (code VARCHAR, period VARCHAR, number INTEGER, line VARCHAR)"
-            )
+            self._connection.execute(_KLINE)
+            self._connection.execute(_JOURNALS)
 
     def journals(self) -> Iterator[tuple[str, list[bytes]]]:
-        groups = self._connection.execute(f"SELECT DISTINCT code, period FROM {_BESIDE} ORDER BY ALL").fetchall()
+        groups = self._connection.execute("SELECT DISTINCT code, period FROM _alltick ORDER BY ALL").fetchall()
         for code, period in groups:
             yield f"{self._path}, journal of {code} {period}", self._lines(code, period)
 
@@ -448,14 +456,14 @@ class _Database:
         return self._lines(code, period.value)
 
     def _lines(self, code: str, period: str) -> list[bytes]:
-        query = f"SELECT line FROM {_BESIDE} WHERE code = ? AND period = ? ORDER BY number"
+        query = "SELECT line FROM _alltick WHERE code = ? AND period = ? ORDER BY number"
         return [line.encode() for (line,) in self._connection.execute(query, [code, period]).fetchall()]
 
     def rewrite(self, journal: Journal) -> None:
         head = journal.head
         group = [head.code, head.period.value]
         with self._transaction():
-            self._connection.execute(f"DELETE FROM {_BESIDE} WHERE code = ? AND period = ?", group)
+            self._connection.execute("DELETE FROM _alltick WHERE code = ? AND period = ?", group)
             if not journal.entries:
                 self._connection.execute("DELETE FROM kline WHERE code = ? AND period = ?", group)
             for line in journal.lines():
@@ -466,18 +474,22 @@ class _Database:
         group = [head.code, head.period.value]
         with self._transaction():
             if replaced is not None:
-                self._connection.execute(f"DELETE FROM kline WHERE {_WITHIN}", [*group, *_instants(replaced)])
+                delete = "DELETE FROM kline WHERE code = ? AND period = ? AND timestamp >= ? AND timestamp <= ?"
+                self._connection.execute(delete, [*group, *_instants(replaced)])
             self._connection.register("bars", bars)
             self._connection.execute("INSERT INTO kline SELECT ?, ?, * FROM bars", group)
             self._connection.unregister("bars")
             self._append(head, _line(whole))
         return whole
 
-    def has(self, head: Head, entry: Entry) -> bool:
+    def has(self, head: Head, entry: Entry) -> bool:  # noqa: ARG002  # a line and its bars are one transaction
         return True
 
     def bars(self, head: Head, entry: Entry) -> pa.Table:
-        query = f"SELECT {', '.join(schemas.BARS.names)} FROM kline WHERE {_WITHIN} ORDER BY timestamp"
+        query = (
+            "SELECT * EXCLUDE (code, period) FROM kline "
+            "WHERE code = ? AND period = ? AND timestamp >= ? AND timestamp <= ? ORDER BY timestamp"
+        )
         found = self._connection.sql(query, params=[head.code, head.period.value, *_instants(entry)])
         bars = _checked(found.to_arrow_table(), entry)
         if _sha256(bars) != entry.sha256:
@@ -489,7 +501,7 @@ class _Database:
 
     def _append(self, head: Head, line: bytes) -> None:
         self._connection.execute(
-            f"INSERT INTO {_BESIDE} SELECT $code, $period, count(*), $line FROM {_BESIDE} "
+            "INSERT INTO _alltick SELECT $code, $period, count(*), $line FROM _alltick "
             "WHERE code = $code AND period = $period",
             {"code": head.code, "period": head.period.value, "line": line.decode()},
         )
@@ -507,9 +519,6 @@ class _Database:
             self._connection.rollback()
             raise
         self._connection.commit()
-
-
-_WITHIN = "code = ? AND period = ? AND timestamp >= ? AND timestamp <= ?"
 
 
 def _instants(entry: Entry) -> list[datetime]:

@@ -90,7 +90,7 @@ def exporting(
     ranges = {one: _range(range, one, now) for one in {one for _, one in groups}}
     rows = {group: _rows(archive, group, ranges[group[1]]) for group in groups}
     with opened(path, format, writing=True) as export:
-        _check_origin(export, archive.origin, path)
+        _journals(export, archive.origin, path)
         meter, done = _Meter(sum(rows.values())), 0
         for group in groups:
             try:
@@ -125,8 +125,8 @@ def _wanted(snapshot: Snapshot, within: Within) -> list[Block]:
     return [block for block in snapshot.blocks if block.ends[0] < end and block.ends[1] >= start]
 
 
-def _check_origin(export: Export, origin: str, path: Path) -> list[tuple[str, Journal]]:
-    """Give all journals that can be read, if every one is of *origin*."""
+def _journals(export: Export, origin: str, path: Path) -> list[tuple[str, Journal]]:
+    """Give all journals that can be read, with where they are, if every one is of *origin*."""
     journals = []
     for where, lines in export.journals():
         try:
@@ -139,7 +139,7 @@ def _check_origin(export: Export, origin: str, path: Path) -> list[tuple[str, Jo
                 f"the export at {path} holds prices of {theirs!r}, this archive those of {origin!r}; they are never "
                 f"mixed: use another path, or a client whose base_url is theirs"
             )
-    return journals
+    return sorted(journals, key=lambda one: (one[1].head.code, one[1].head.period.vendor_number))
 
 
 def _export_group(
@@ -296,7 +296,7 @@ def importing(archive: Archive, path: Path, ported: Ported) -> Steps:
         As `alltick_frames.import_`; what of it is damaged is said by *ported* when all else is in the archive.
     """
     with opened(path) as export:
-        journals = _check_origin(export, archive.origin, path)
+        journals = _journals(export, archive.origin, path)
         readable = {where for where, _ in journals}
         problems = [f"{where}: {_damage(lines)}" for where, lines in export.journals() if where not in readable]
         meter = _Meter(sum(entry.rows for _, journal in journals for entry in journal.entries.values()))
@@ -308,8 +308,8 @@ def importing(archive: Archive, path: Path, ported: Ported) -> Steps:
     if problems:
         more = f" and {len(problems) - _NAMED_AT_MOST} more" if len(problems) > _NAMED_AT_MOST else ""
         ported.failure = StoreError(
-            f"of the export at {path} was not imported: {'; '.join(problems[:_NAMED_AT_MOST])}{more}. All else was, and "
-            f"what is missing is not claimed to be held; export it anew to another path, and import that"
+            f"of the export at {path} was not imported: {'; '.join(problems[:_NAMED_AT_MOST])}{more}. All else was, "
+            f"and what is missing is not claimed to be held; export it anew to another path, and import that"
         )
 
 

@@ -15,13 +15,14 @@ import pickle
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import polars as pl
 import tenacity
 
 import alltick_frames as at
 from alltick_frames import attempts, transport
+from alltick_frames.exports import Format
 from alltick_frames.sandbox.faults import FAULTS
 from tests.leaks import everything_a_traceback_shows
 
@@ -127,6 +128,8 @@ def succeed(directory: Path) -> None:
     (directory / "shown.txt").write_text(shown.getvalue() + table.schema.to_string() + str(table.schema.metadata))
     copies = [client, asynchronous, copy.copy(asynchronous), frame, pandas, table]
     (directory / "pickled").write_bytes(b"".join(map(pickle.dumps, copies)))
+    for kind in get_args(Format):
+        client.export(directory / f"export.{kind}", format=kind)
     frame.write_parquet(directory / "frame.parquet")
     frame.write_csv(directory / "frame.csv")
     frame.write_ipc(directory / "frame.arrow")

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import alltick_frames as at
-from alltick_frames import exports, porting, schemas, store
+from alltick_frames import porting, schemas, store
 from alltick_frames.exports import Format
 from alltick_frames.periods import Period
 from alltick_frames.records import Batch, Checked, HistoryStart, Hole
@@ -155,8 +155,8 @@ class TestThereAndBack:
         assert contents(other) == contents(archive)
         assert contents(other)["EURUSD 1m"][5][4]  # restatements
         # Folding the log, which what comes from elsewhere may need sooner, changes nothing of it.
-        other._fold()
-        archive._fold()
+        for one in (other, archive):
+            one._fold()  # noqa: SLF001
         assert contents(other) == contents(archive)
 
     def test_again_nothing_is_written_and_nothing_added(
@@ -198,9 +198,8 @@ class TestThereAndBack:
         if format == "duckdb":
             with duckdb.connect(str(path)) as connection:
                 # One price of February by one bit.
-                connection.execute(
-                    "UPDATE kline SET close = close + 1e-12 WHERE period = '1m' AND timestamp = '2026-02-01 01:00Z'"
-                )
+                at_one = "period = '1m' AND timestamp = '2026-02-01 01:00:00+00'"
+                connection.execute(f"UPDATE kline SET close = close + 1e-12 WHERE {at_one}")
             place = "block 2026-02 of EURUSD 1m"
         else:
             file = path / f"period=1m/code=EURUSD/2026-02.{format}"
@@ -275,7 +274,7 @@ class TestThereAndBack:
             with pytest.raises(
                 at.StoreError, match=r"prices of 'alltick', this archive those of 'http-127.0.0.1-8765'"
             ):
-                act(sandbox, path)  # type: ignore[operator]
+                act(sandbox, path)
         assert rows_of(sandbox.read("EURUSD", M1, *EVER)) == minutes(0, 5)
 
     def test_a_later_format_is_refused(
@@ -357,7 +356,8 @@ class TestReaders:
             .equals(expected)
         )
         with duckdb.connect() as connection:
-            query = "SELECT * FROM read_csv($files, hive_partitioning = true)"
+            types = {name: "DOUBLE" for name in schemas.BARS.names} | {"timestamp": "TIMESTAMPTZ"}
+            query = f"SELECT * FROM read_csv($files, hive_partitioning = true, types = {types})"
             self.same(connection.sql(query, params={"files": f"{tmp_path}/bars/**/*.csv"}).to_arrow_table(), bars)
 
     def test_duckdb(self, archive: Archive, tmp_path: Path, bars: dict[tuple[str, str], pa.Table]) -> None:
@@ -425,7 +425,7 @@ class TestWhatIsNotOurs:
 
     def test_one_path_has_one_format(self, archive: Archive, tmp_path: Path) -> None:
         export(archive, tmp_path / "bars", "csv")
-        with pytest.raises(at.ArgumentError, match="format='parquet': the export at .* is csv"):
+        with pytest.raises(at.ArgumentError, match=r"format='parquet': the export at .* is csv"):
             export(archive, tmp_path / "bars", "parquet")
 
     def test_a_journal_that_was_edited_is_named_with_its_group_untouched(
@@ -472,7 +472,7 @@ class TestWhatIsNotOurs:
         ) as other:  # fmt: skip
             assert other.stdout is not None
             assert other.stdout.readline() == "open\n"
-            with pytest.raises(at.StoreError, match="another process is exporting|cannot be used: .*lock"):
+            with pytest.raises(at.StoreError, match=r"another process is exporting|cannot be used: .*lock"):
                 export(archive, path)
             other.communicate("\n")
         export(archive, path)
@@ -509,7 +509,7 @@ class TestAnArchiveInUse:
     ) -> None:
         before = contents(archive)
         archive.close()
-        segment = sorted((archive.directory / "segments").glob("*EURUSD_1m_2026-02*"))[0]
+        segment = next((archive.directory / "segments").glob("*EURUSD_1m_2026-02*"))
         segment.write_bytes(b"nothing")
         damaged = opened()
         with pytest.raises(at.StoreError, match="bars of EURUSD 1m cannot be read"):
@@ -647,3 +647,181 @@ def killed(directory: Path, act: str, path: Path, format: Format) -> int:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
+
+
+SPAN = ("EURUSD", "15m", "2026-03-02/2026-03-06")
+EARLIER = ("EURUSD", "15m", "2026-02-23/2026-03-06")
+
+
+class TestClient:
+    @pytest.mark.parametrize("format", FORMATS)
+    def test_an_imported_archive_answers_as_the_first_did(
+        self,
+        connect: Callable[..., at.Client],
+        server: at.sandbox.Sandbox,
+        set_clocks: Callable[[str], None],
+        tmp_path: Path,
+        format: Format,
+    ) -> None:
+        set_clocks("2026-03-18T15:00:30Z")
+        client, other = connect(), connect(token="never-used", network="never")
+        calls = [SPAN, (["700.HK", ".DJI.US"], "1d", "1y"), ("700.HK", "1m", "max"), ("GOLD", "1mo", "2y")]
+        for call in calls:
+            client.get_kline(*call)
+        report = client.export(path_of(tmp_path, format), format=format)
+        assert other.import_(path_of(tmp_path, format))["added"].to_list() == report["written"].to_list()
+        sent = server.counters()["requests"]
+        assert other.coverage().equals(client.coverage())
+        # What is held, what is not and why not.
+        for call in (*calls, EARLIER, ("700.HK", "1m", "30d")):
+            answers = [answer(one, call) for one in (client, other)]
+            assert answers[0] == answers[1]
+        assert isinstance(answers[0][1], tuple)
+        assert server.counters()["requests"] == sent
+
+    def test_progress_counts_bars_and_an_exception_in_it_stops_what_goes_on_later(
+        self, client: at.Client, tmp_path: Path
+    ) -> None:
+        client.get_kline(["EURUSD", "GOLD", "USDJPY"], "1h", 100)
+        bars = client.coverage()["bars"].sum()
+        seen: list[tuple[int, int, float]] = []
+
+        def stop(*progress: Any) -> None:
+            seen.append(progress)
+            if len(seen) == 2:
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            client.export(tmp_path / "bars", progress=stop)
+        report = client.export(tmp_path / "bars", progress=lambda *progress: seen.append(progress))
+        assert 0 < report["written"].sum() < bars == report["bars"].sum()
+        assert {total for _, total, _ in seen} == {bars}
+        assert seen[-1] == (bars, bars, 0.0)
+        assert [done for done, _, _ in seen[2:]] == sorted(done for done, _, _ in seen[2:])
+
+    def test_others_run_between_blocks(self, client: at.Client, tmp_path: Path) -> None:
+        client.get_kline(["EURUSD", "GOLD", "USDJPY"], "1h", 100)
+        turns: list[str] = []
+
+        async def meanwhile() -> None:
+            while "done" not in turns:
+                turns.append("other")
+                await asyncio.sleep(0)
+
+        async def both() -> pl.DataFrame:
+            other = at.AsyncClient(network="never", base_url=client.settings.base_url, cache_dir=tmp_path / "other")
+            async with other:
+                task = asyncio.create_task(meanwhile())
+                report: pl.DataFrame = await other.import_(tmp_path / "bars", progress=lambda *_: turns.append("block"))
+                turns.append("done")
+                await task
+            return report
+
+        client.export(tmp_path / "bars")
+        assert asyncio.run(both())["added"].sum() == client.coverage()["bars"].sum()
+        assert "block other block" in " ".join(turns)
+
+    def test_what_could_not_be_imported_is_said_with_the_report_of_the_rest(
+        self, connect: Callable[..., at.Client], tmp_path: Path
+    ) -> None:
+        client, other = connect(), connect()
+        client.get_kline(["EURUSD", "GOLD"], "1h", 100)
+        client.export(tmp_path / "bars")
+        (tmp_path / "bars/period=1h/code=GOLD/2020s.parquet").unlink()
+        with pytest.raises(at.StoreError, match=r"GOLD/2020s\.parquet: it is missing") as caught:
+            other.import_(tmp_path / "bars")
+        assert [row[:3] for row in caught.value.frame.rows()] == [("EURUSD", "1h", 499), ("GOLD", "1h", 0)]
+        with pytest.raises(at.IncompleteDataError):
+            other.get_kline("GOLD", "1h", 10, network="never")
+
+    def test_from_the_shell(self, client: at.Client, server: at.sandbox.Sandbox, tmp_path: Path) -> None:
+        client.get_kline(["EURUSD", "700.HK"], "1d", 100)
+        bars = client.coverage()["bars"].sum()
+
+        def alltick(archive: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+            settings = {"ALLTICK_BASE_URL": server.url, "ALLTICK_CACHE_DIR": str(archive)}
+            command = [str(Path(sys.executable).with_name("alltick")), "cache", *arguments]
+            return subprocess.run(
+                command, env=os.environ | settings, capture_output=True, text=True, timeout=60, check=False
+            )
+
+        first, path = client.settings.cache_dir, str(tmp_path / "x.duckdb")
+        said = f"{bars:,} bars in 2 series, {bars:,} of them written now → {path}\n"
+        assert alltick(first, "export", path).stdout == said
+        said = f"{path}: {bars:,} bars in 2 series, {bars:,} of them not held before\n"
+        assert alltick(tmp_path / "other", "import", path).stdout == said
+        only = ("--period", "1d", "--range", "2026-03-02/2026-03-03", "--format", "csv")
+        assert alltick(first, "export", str(tmp_path / "csv"), "700.HK", *only).stdout.startswith(
+            "2 bars in 1 series, 2"
+        )
+        refused = alltick(first, "import", str(tmp_path))
+        assert (refused.returncode, refused.stdout) == (6, "")
+        assert "nothing proves its bars" in refused.stderr
+
+
+def answer(client: at.Client, call: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Give the rows, and what is said to be missing."""
+    try:
+        return client.get_kline(*call, network="never").rows(), None
+    except at.IncompleteDataError as error:
+        return error.frame.rows(), error.missing
+
+
+# A process that asks for bars and says what it got; it then waits for its end.
+ASKING = """
+import sys, time
+import alltick_frames as at
+
+url, token, directory, until, network = sys.argv[1:]
+client = at.Client(token, plan="professional", base_url=url, cache_dir=directory, network=network)
+bars = client.get_kline("EURUSD", "15m", f"2026-03-02/{until}")
+print(bars.height, bars["close"].sum(), client.coverage()["bars"].sum(), flush=True)
+sys.stdin.readline()
+"""
+
+
+class TestMoving:
+    @pytest.fixture
+    def ask(self, server: at.sandbox.Sandbox, tmp_path: Path) -> Callable[..., list[str]]:
+        def ask(directory: Path, until: str = "2026-03-06", network: str = "auto", *, kill: bool = False) -> list[str]:
+            """Ask from another process with a home and a state directory of its own."""
+            arguments = [server.url, server.token, str(directory), until, network]
+            home = tmp_path / f"home of {directory.name}"
+            with subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", ASKING, *arguments],
+                cwd=ROOT, env=os.environ | {"HOME": str(home), "ALLTICK_STATE_DIR": str(home / "state")},
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            ) as process:  # fmt: skip
+                assert process.stdout is not None
+                said = process.stdout.readline().split()
+                if kill:
+                    process.kill()
+                process.communicate("\n")
+            assert process.returncode == (-9 if kill else 0)
+            return said
+
+        return ask
+
+    def test_a_moved_archive_serves_all_without_a_request_and_goes_on_being_extended(
+        self, ask: Callable[..., list[str]], server: at.sandbox.Sandbox, tmp_path: Path
+    ) -> None:
+        there = ask(tmp_path / "here")
+        sent = server.counters()["requests"]
+        assert (int(there[0]), sent) == (472, 1)
+        shutil.move(tmp_path / "here", tmp_path / "an other place")
+        assert ask(tmp_path / "an other place") == there
+        assert server.counters()["requests"] == sent
+        longer = ask(tmp_path / "an other place", "2026-03-12")
+        assert int(longer[0]) > int(there[0])
+        assert server.counters()["requests"] == sent + 1
+        assert ask(tmp_path / "an other place", "2026-03-12", "never") == longer
+
+    def test_one_copied_after_its_writer_was_killed_has_everything_if_its_log_comes_along(
+        self, ask: Callable[..., list[str]], tmp_path: Path
+    ) -> None:
+        there = ask(tmp_path / "here", kill=True)
+        (log,) = (tmp_path / "here").glob("*/cache.db-wal")
+        assert log.stat().st_size > 0
+        shutil.copytree(tmp_path / "here", tmp_path / "copy")
+        shutil.rmtree(tmp_path / "here")
+        assert ask(tmp_path / "copy", network="never") == there
