@@ -356,7 +356,7 @@ class TestReaders:
             .equals(expected)
         )
         with duckdb.connect() as connection:
-            types = {name: "DOUBLE" for name in schemas.BARS.names} | {"timestamp": "TIMESTAMPTZ"}
+            types = dict.fromkeys(schemas.BARS.names, "DOUBLE") | {"timestamp": "TIMESTAMPTZ"}
             query = f"SELECT * FROM read_csv($files, hive_partitioning = true, types = {types})"
             self.same(connection.sql(query, params={"files": f"{tmp_path}/bars/**/*.csv"}).to_arrow_table(), bars)
 
