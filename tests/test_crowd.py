@@ -71,8 +71,46 @@ def test_nothing_is_lost_doubled_or_falsely_seen_by_processes_and_threads(
     listed = len(list((tmp_path / "alltick" / "segments").iterdir()))
     assert listed <= 3 * 3 * 16 + 200
     longest_s = max(one["longest_s"] for one in done)
-    sys.stdout.write(f"{processes} × {threads}: {sum(one['acts'] for one in done)} writes, longest {longest_s:.2f} s
-")
+    sys.stdout.write(f"{sum(one['acts'] for one in done)} writes, the longest {longest_s:.2f} s; ")
+
+
+@pytest.fixture
+def crowded() -> Iterator[at.sandbox.Sandbox]:
+    with at.sandbox.running(clock=NOW, frozen=True, limits="count") as server:
+        yield server
+
+
+def test_a_crowd_of_callers_gets_the_truth_for_what_few_of_them_would_pay(
+    crowded: at.sandbox.Sandbox, tmp_path: Path
+) -> None:
+    codes = ["EURUSD", "BTCUSDT", "GOLD"]
+    frames = [
+        pl.DataFrame(crowded.bars(code, "1m", "2026-03-10", "2026-03-13")).select(
+            pl.lit(code).alias("code"), pl.exclude("closed")
+        )
+        for code in codes
+    ]
+    pl.concat(frames).write_parquet(tmp_path / "truth.parquet")
+    fewest = sum(-(-frame.height // 500) for frame in frames)
+    environment = {
+        "ALLTICK_TOKEN": crowded.token,
+        "ALLTICK_PLAN": "professional",
+        "ALLTICK_BASE_URL": crowded.url,
+        "ALLTICK_CACHE_DIR": str(tmp_path / "archive"),
+    }
+    started = [start("call", tmp_path, number, THREADS, **environment) for number in range(8)]
+    until = time.monotonic() + 60
+    while crowded.counters()["requests"] < fewest / 4 and time.monotonic() < until:
+        time.sleep(0.02)
+    started[0].send_signal(signal.SIGSTOP)
+    started[1].kill()
+    time.sleep(1)
+    started[0].send_signal(signal.SIGCONT)
+    done = finished(started, tmp_path)
+    assert len(done) == 7
+    assert sum(one["calls"] for one in done) > 7
+    requests = crowded.counters()["requests"]
+    sys.stdout.write(f"{sum(one['calls'] for one in done)} calls, {requests} requests, {fewest} at least; ")
     # Each begin and end of a range costs a page that another range has in part; so do the stopped and the killed one.
     assert requests <= 3 * fewest
     assert crowded.violations() == {}
