@@ -302,7 +302,7 @@ class AsyncClient:
     ) -> Any:
         """Write the archive to files; see `alltick_frames.export`."""
         steps, ported, kind = self._exporting(path, codes, period, range, format, frame)
-        with progress_bars.shown(progress, "the export", "bars") as report:
+        with progress_bars.shown(progress, "the export", "bars") as report, contextlib.closing(steps):
             for step in steps:
                 report(*step)
                 await checkpoint()
@@ -313,7 +313,7 @@ class AsyncClient:
     ) -> Any:
         """Bring an export into the archive; see `alltick_frames.import_`."""
         steps, ported, kind = self._importing(path, frame)
-        with progress_bars.shown(progress, "the import", "bars") as report:
+        with progress_bars.shown(progress, "the import", "bars") as report, contextlib.closing(steps):
             for step in steps:
                 report(*step)
                 await checkpoint()
@@ -868,7 +868,7 @@ class Client:
     ) -> Any:
         """Write the archive to files; see `alltick_frames.export`."""
         steps, ported, kind = self._client._exporting(path, codes, period, range, format, frame)
-        with progress_bars.shown(progress, "the export", "bars") as report:
+        with progress_bars.shown(progress, "the export", "bars") as report, contextlib.closing(steps):
             for step in steps:
                 report(*step)
         return self._client._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
@@ -878,7 +878,7 @@ class Client:
     ) -> Any:
         """Bring an export into the archive; see `alltick_frames.import_`."""
         steps, ported, kind = self._client._importing(path, frame)
-        with progress_bars.shown(progress, "the import", "bars") as report:
+        with progress_bars.shown(progress, "the import", "bars") as report, contextlib.closing(steps):
             for step in steps:
                 report(*step)
         return self._client._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))

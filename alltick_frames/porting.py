@@ -19,7 +19,7 @@ from alltick_frames.records import Batch
 from alltick_frames.segments import stamps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     # Keys, half-open; None is all.
     Within = tuple[int, int] | None
-    Steps = Iterator[tuple[int, int, float]]
+    Steps = Generator[tuple[int, int, float], None, None]
 
 __all__ = ["Ported", "exporting", "importing"]
 

@@ -679,9 +679,11 @@ class TestClient:
         assert isinstance(answers[0][1], tuple)
         assert server.counters()["requests"] == sent
 
+    @pytest.mark.parametrize("format", ["parquet", "duckdb"])
     def test_progress_counts_bars_and_an_exception_in_it_stops_what_goes_on_later(
-        self, client: at.Client, tmp_path: Path
+        self, client: at.Client, tmp_path: Path, format: Format
     ) -> None:
+        path = path_of(tmp_path, format)
         client.get_kline(["EURUSD", "GOLD", "USDJPY"], "1h", 100)
         bars = client.coverage()["bars"].sum()
         seen: list[tuple[int, int, float]] = []
@@ -691,9 +693,10 @@ class TestClient:
             if len(seen) == 2:
                 raise KeyError
 
-        with pytest.raises(KeyError):
-            client.export(tmp_path / "bars", progress=stop)
-        report = client.export(tmp_path / "bars", progress=lambda *progress: seen.append(progress))
+        with pytest.raises(KeyError) as kept:  # and with it the frames of what was stopped
+            client.export(path, format=format, progress=stop)
+        report = client.export(path, progress=lambda *progress: seen.append(progress))
+        assert kept
         assert 0 < report["written"].sum() < bars == report["bars"].sum()
         assert {total for _, total, _ in seen} == {bars}
         assert seen[-1] == (bars, bars, 0.0)
