@@ -21,6 +21,7 @@ from alltick_frames.errors import (
     ConfigError,
     IncompleteDataError,
     RateLimitError,
+    StoreError,
 )
 from alltick_frames.plans import PLANS, plan_named
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
     import polars as pl
     import pyarrow as pa
+
+    from alltick_frames.periods import Period
+    from alltick_frames.spans import Missing, Span
 
 __all__ = ["main"]
 
@@ -373,6 +377,106 @@ def _carried(port: Callable[[], pa.Table]) -> pa.Table:
 
 def _counted(report: pa.Table) -> str:
     return f"{sum(report['bars'].to_pylist()):,} bars in {len(report):,} series"
+
+
+@cache.command()
+def verify(
+    repair: Annotated[  # noqa: FBT002  # a flag
+        bool, typer.Option("--repair", help="Keep what is whole, put the rest aside, and fetch it anew")
+    ] = False,
+) -> None:
+    """Read every file and every entry of the archive, and name what is damaged; sends nothing without --repair.
+
+    Stop other programs that use the archive before a repair. Ends with 6 if anything is damaged, after a repair with 3
+    if bars are gone for good.
+    """
+    from alltick_frames import repair as repairs  # noqa: PLC0415
+    from alltick_frames.settings import resolve  # noqa: PLC0415
+
+    settings = resolve()
+    if not repair:
+        findings = repairs.verify(settings.cache_dir, settings.origin)
+        for finding in findings:
+            typer.echo(str(finding))
+        if findings:
+            raise StoreError(
+                f"{len(findings)} things in {settings.cache_dir / settings.origin} are damaged; "
+                f"`alltick cache verify --repair` keeps what is whole and fetches the rest anew"
+            )
+        typer.echo(f"{settings.cache_dir / settings.origin} is whole")
+        return
+    findings, repaired = repairs.repair(settings.cache_dir, settings.origin)
+    for finding in findings:
+        typer.echo(str(finding))
+    typer.echo(f"{len(findings)} things were damaged; what could not be read is in quarantine/")
+    _restore([(one.code, one.period, span) for one in repaired for span in one.lost], has_token=bool(settings.token))
+
+
+def _restore(lost: list[tuple[str, Period, Span]], *, has_token: bool) -> None:
+    """Fetch what a repair could not keep, and say what cannot be had any more."""
+    from alltick_frames import api  # noqa: PLC0415
+
+    gone: list[Missing] = []
+    for code, period, span in lost:
+        typer.echo(f"{code} {period.value} {span}: {'fetched anew' if has_token else 'to be fetched; no token is set'}")
+        if not has_token:
+            continue
+        try:
+            api.get_kline(code, period, (span.start, span.end), frame="arrow")
+        except IncompleteDataError as error:
+            gone += error.missing
+    for gap in gone:
+        typer.echo(f"gone for good: {gap}")
+    if gone:
+        raise IncompleteDataError(f"{len(gone)} spans cannot be had any more", missing=gone)
+
+
+@cache.command()
+def clear(
+    codes: Annotated[list[str] | None, typer.Argument(help="Only these codes")] = None,
+    period: Annotated[str | None, typer.Option("--period", "-p", help="Only this period")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All codes and periods")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be")] = False,  # noqa: FBT002
+    unrecoverable: Annotated[  # noqa: FBT002
+        bool, typer.Option("--including-unrecoverable", help="Also bars of stocks, which cannot be fetched again")
+    ] = False,
+) -> None:
+    """Move bars out of the archive, to trash/ within it."""
+    import time  # noqa: PLC0415
+
+    from alltick_frames.codes import Family, check_codes, family_of  # noqa: PLC0415
+    from alltick_frames.periods import Period  # noqa: PLC0415
+    from alltick_frames.settings import resolve  # noqa: PLC0415
+    from alltick_frames.store import Archive  # noqa: PLC0415
+
+    if not (codes or period or everything):
+        raise ArgumentError("nothing is selected; name codes, a --period, or --all")
+    chosen, listed = None if period is None else Period.parse(period), check_codes(codes) if codes else None
+    settings = resolve()
+    archive = Archive.open(settings.cache_dir, settings.origin)
+    groups = [
+        (code, of_period)
+        for code, of_period in archive.groups()
+        if archive.holds(code, of_period) and chosen in (None, of_period) and (listed is None or code in listed)
+    ]
+    stocks = [group for group in groups if family_of(group[0]) is Family.STOCK]
+    if stocks and not unrecoverable:
+        raise ArgumentError(
+            f"{len(stocks)} of the selected are of stocks, such as {stocks[0][0]} {stocks[0][1].value}, whose bars can "
+            f"not be fetched again; add --including-unrecoverable, or leave them out"
+        )
+    for code, of_period in groups:
+        typer.echo(f"{code} {of_period.value}: {archive.known(code, of_period).rows:,} bars")
+    if not yes:
+        typer.echo(f"{len(groups)} series would be moved to trash/; add --yes to do it")
+        return
+    trash = archive.directory / "trash" / time.strftime("%Y%m%dT%H%M%S")
+    bars = sum(archive.discard(code, of_period, trash) for code, of_period in groups)
+    archive.close()
+    typer.echo(
+        f"{bars:,} bars are in {trash}. Delete that to free the space; to have them back, move its files to "
+        f"{archive.directory / 'segments'} and run alltick cache verify --repair"
+    )
 
 
 @app.command()

@@ -436,7 +436,9 @@ class AsyncClient:
                 period=period,
                 asked=updating.asked_of(archive.known(code, period), code, period, self.settings.plan, now),
             )
-            for code, period in updating.groups(archive.groups(), listed, chosen)
+            for code, period in updating.groups(
+                [group for group in archive.groups() if archive.holds(*group)], listed, chosen
+            )
         ]
         return self._begin_call(options, questions)
 

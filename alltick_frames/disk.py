@@ -24,7 +24,7 @@ from alltick_frames.records import SEGMENT_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BytesDisk", "Index", "file_system_of", "is_archive", "open_index", "reported", "sync_directory"]
+__all__ = ["BytesDisk", "Index", "file_system_of", "is_archive", "open_index", "reported", "salvaged", "sync_directory"]
 
 _SEGMENT_DIRECTORY, _OPENING = "segments", "opening.lock"
 # diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
@@ -140,6 +140,15 @@ class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
                 self._shared.execute(f"PRAGMA {pragma} = {value}")
         return self._shared
 
+    def register(self, key: str, path: Path) -> None:
+        """List a file that is among the segments already."""
+        filename = f"{_SEGMENT_DIRECTORY}/{path.name}"
+        self._sql(
+            "INSERT OR REPLACE INTO Cache (key, raw, store_time, access_time, access_count, size, mode, filename) "
+            "VALUES (?, 1, 0, 0, 0, ?, ?, ?)",
+            (key, path.stat().st_size, _FILE, filename),
+        )
+
     def close(self) -> None:
         """Close the connection; the next use opens another."""
         if self._shared is not None:
@@ -214,6 +223,22 @@ def open_index(directory: Path) -> Index:
                 LookupError,
             ) as error:  # diskcache trusts its settings' table
                 raise sqlite3.DatabaseError(f"its settings are damaged: {error}") from None
+
+
+def salvaged(directory: Path) -> dict[str, bytes]:
+    """Read what can be of the small values of a damaged index, row by row."""
+    rows: dict[str, bytes] = {}
+    with contextlib.suppress(sqlite3.Error, OSError):
+        connection = sqlite3.connect(f"{(directory / str(DBNAME)).as_uri()}?mode=rw", uri=True)
+        with contextlib.closing(connection):
+            (last,) = connection.execute("SELECT max(rowid) FROM Cache").fetchone()
+            for number in range(1, (last or 0) + 1):
+                with contextlib.suppress(sqlite3.Error, UnicodeDecodeError, StoreError):
+                    query = "SELECT key, mode, value FROM Cache WHERE rowid = ?"
+                    for key, mode, value in connection.execute(query, (number,)):
+                        if type(key) is str and type(value) is bytes and mode in (_INLINE, _CHECKED):
+                            rows[key] = _checked(value) if mode == _CHECKED else value
+    return rows
 
 
 def is_archive(directory: Path) -> bool:

@@ -235,6 +235,12 @@ class View:
         confirms = len(fresh) > 0 or bool(np.any(new.asked_us[in_new] > asked_us[in_held]))
         return fresh, added, tuple(restatements), confirms
 
+    def whole(self, load: Callable[[Segment], Bars]) -> Change:
+        """Give the record that has all of it in segments, without a log or a tail."""
+        every = concat([self.older, self.recent])
+        changed = change(self.group, self.record, every, Bars.none(), self.answers, load)
+        return replace(changed, record=msgspec.structs.replace(changed.record, folded=self.upto))
+
     def folded(self, load: Callable[[Segment], Bars]) -> Change:
         """Give the record that has all of it, without a log."""
         changed = change(self.group, self.record, self.older, self.recent, self.answers, load)
@@ -406,10 +412,15 @@ class Log:
         StoreError
             They cannot be read.
         """
-        deltas: list[Delta] = []
+        return [delta for _, delta in self.numbered(name, after)]
+
+    def numbered(self, name: str, after: int) -> list[tuple[int, Delta]]:
+        """Give the changes of a group since *after*, in order, each with the number of its entry."""
+        deltas: list[tuple[int, Delta]] = []
         for sequence, entry in reversed([*self._since(after)]):
             if name in entry.changes:
-                deltas += _decoded(entry.changes[name], tuple[Delta, ...], entry_key(sequence))
+                changes = _decoded(entry.changes[name], tuple[Delta, ...], entry_key(sequence))
+                deltas += [(sequence, delta) for delta in changes]
         return deltas
 
     def _since(self, after: int) -> Iterator[tuple[int, _Entry]]:

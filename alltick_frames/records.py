@@ -69,6 +69,7 @@ INDEX_PREFIX, SEGMENT_PREFIX = "index:", "seg:"
 TAIL_ROWS = 512
 # What msgspec raises over bytes that are no message; of the text within them, and of nesting, it leaves it to Python.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_ALWAYS = (-(2**62), 2**62)
 # Runs of one block; beyond it the block is written as one.
 _MOST_RUNS = 16
 
@@ -306,9 +307,11 @@ class Group:
             return record
         raise StoreError(f"archive entry {self.index_key!r} {'is of another group' if record else why}")
 
-    def identity(self, block: str, version: int, bars: Bars, coverage: Spans) -> Identity:
-        """Say what a run of bars is."""
+    def identity(self, block: str, version: int, bars: Bars, coverage: Spans, others: Spans = ()) -> Identity:
+        """Say what a run of bars is; *others* are the first and last keys of those beside it."""
         first, last = int(bars.keys_us.min()), int(bars.keys_us.max())
+        after = max((b for _, b in others if b < first), default=_ALWAYS[0])
+        before = min((a for a, _ in others if a > last), default=_ALWAYS[1])
         return Identity(
             schema=SCHEMA,
             origin=self.origin,
@@ -320,9 +323,10 @@ class Group:
             rows=len(bars),
             first=first,
             last=last,
-            coverage=_within(coverage, first, last + 1),
+            coverage=_within(coverage, after + 1, before),
             asked_at=int(bars.asked_us.max()),
             exact=(),
+            asked=answers_of(bars),
         )
 
     def expected(self, segment: Segment) -> dict[str, Any]:
@@ -345,6 +349,12 @@ class Change:
 
     record: Record
     runs: tuple[tuple[str, Bars], ...]
+
+    def ends(self) -> Spans:
+        """Give the first and the last key of every run of bars, the tail's included."""
+        parts = [*(bars for _, bars in self.runs), self.record.tail_bars()]
+        new = ((int(bars.keys_us.min()), int(bars.keys_us.max())) for bars in parts if len(bars))
+        return (*((segment.first, segment.last) for segment in self.record.segments), *new)
 
 
 def change(

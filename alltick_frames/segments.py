@@ -6,6 +6,7 @@ them; a block is one run or a few, because a page of 500 bars must not rewrite a
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ __all__ = [
     "concat",
     "decode",
     "encode",
+    "identified",
+    "proven",
     "stamps_of",
     "with_asked",
 ]
@@ -61,7 +64,17 @@ class Restatement(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What a segment says of itself, so that a lost index can be rebuilt from the segments alone."""
+    """What a segment says of itself, so that a lost index can be rebuilt from the segments alone.
+
+    Attributes
+    ----------
+    coverage
+        Of its bars, and of the emptiness up to the runs before and after it.
+    asked_at, asked
+        As of a `records.Segment`.
+    crc32
+        Of all of this and of the bars, for when there is no index that knows the file's; 0 in files from before.
+    """
 
     schema: int
     origin: str
@@ -76,6 +89,8 @@ class Identity(msgspec.Struct, frozen=True):
     coverage: tuple[tuple[int, int], ...]
     asked_at: int
     exact: tuple[tuple[int, str, str], ...]
+    asked: tuple[tuple[int, int, int], ...] = ()
+    crc32: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,6 +266,7 @@ def encode(bars: Bars, identity: Identity, *, by_date: bool) -> bytes:
     if by_date:
         table = table.append_column(_KEY, pa.array(bars.keys_us))
     identity = msgspec.structs.replace(identity, exact=bars.exact_by_row())
+    identity = msgspec.structs.replace(identity, crc32=_crc32(identity, bars))
     schema = table.schema.with_metadata({_METADATA: msgspec.json.encode(identity)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
@@ -258,8 +274,35 @@ def encode(bars: Bars, identity: Identity, *, by_date: bool) -> bytes:
     return bytes(sink.getvalue())
 
 
+def _crc32(identity: Identity, bars: Bars) -> int:
+    """Sum up what a file says, in the order of its meaning: not 0."""
+    total = zlib.crc32(msgspec.json.encode(msgspec.structs.replace(identity, crc32=0)))
+    for column in (bars.stamps_us, bars.keys_us, *(bars.table[name].to_numpy() for name in VALUES)):
+        total = zlib.crc32(column.tobytes(), total)
+    return total or 1
+
+
+def proven(buffer: pa.Buffer) -> tuple[Identity, Bars]:
+    """Read a segment that no index vouches for: by its own checksum.
+
+    Raises
+    ------
+    UnreadableError
+        It is not what was written.
+    """
+    identity, bars = identified(buffer)
+    if identity.crc32 and identity.crc32 != _crc32(identity, bars):
+        raise UnreadableError("it does not have the checksum that it says it has")
+    return identity, bars
+
+
 def decode(buffer: pa.Buffer, expected: Mapping[str, Any] | None = None) -> Bars:
-    """Read what `encode` wrote, without copying.
+    """Read what `encode` wrote, without copying; see `identified`."""
+    return identified(buffer, expected)[1]
+
+
+def identified(buffer: pa.Buffer, expected: Mapping[str, Any] | None = None) -> tuple[Identity, Bars]:
+    """Read what `encode` wrote, and what it says of itself.
 
     Raises
     ------
@@ -289,7 +332,7 @@ def decode(buffer: pa.Buffer, expected: Mapping[str, Any] | None = None) -> Bars
         raise UnreadableError("it has strings of bars that it does not hold") from None
     if len(bars) != identity.rows:
         raise UnreadableError(f"it holds {len(bars)} bars instead of {identity.rows}")
-    return bars
+    return identity, bars
 
 
 def check_ends(buffer: pa.Buffer) -> None:

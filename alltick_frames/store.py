@@ -36,6 +36,7 @@ from alltick_frames.records import (
     UNREADABLE,
     Answers,
     Batch,
+    Change,
     Checked,
     Group,
     HistoryStart,
@@ -52,17 +53,32 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from alltick_frames.log import Delta
-    from alltick_frames.records import Change
     from alltick_frames.segments import Restatement
 
-__all__ = ["Archive", "Batch", "Checked", "Held", "HistoryStart", "Hole", "Known", "Snapshot", "Summary", "summaries"]
+__all__ = [
+    "ARCHIVE_KEY",
+    "MARK",
+    "PROGRESS_KEY",
+    "Archive",
+    "Batch",
+    "Checked",
+    "Held",
+    "HistoryStart",
+    "Hole",
+    "Known",
+    "Snapshot",
+    "Summary",
+    "named_by",
+    "summaries",
+]
 
 T = TypeVar("T")
 
-_ARCHIVE_KEY, _PROGRESS_KEY = "archive", "progress"
+ARCHIVE_KEY, PROGRESS_KEY = "archive", "progress"
 # Shows that there was an index, should there be none any more.
-_MARK, _MARK_TEXT = "archive.txt", "Bars kept by alltick_frames. cache.db is their index: without it they are lost.\n"
+MARK, _MARK_TEXT = "archive.txt", "Bars kept by alltick_frames. cache.db is their index: without it they are lost.\n"
 _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_REPAIR = "`alltick cache verify --repair`"
 # A reader that began with the old record is done, or reads the record again.
 _GRACE_US = 60_000_000
 _PAUSES_S = (0.01, 0.05, 0.2, 0.0)
@@ -198,9 +214,10 @@ class Archive:
         if not _ORIGIN.fullmatch(origin):
             raise StoreError(f"origin={origin!r} cannot name a directory; use letters, digits, '.', '_' and '-'")
         within = Path(directory).absolute() / origin
-        index = open_index(within)
+        with _remedied():
+            index = open_index(within)
         try:
-            with reported(within):
+            with _remedied(), reported(within):
                 _check_origin(index, within, origin)
         except BaseException:
             index.close()
@@ -221,7 +238,11 @@ class Archive:
         with self._using() as index:
             self._catch_up(index)
             keys = set(index.keys_of(INDEX_PREFIX)) | {self._group(name).index_key for name in self._log.names()}
-        return [_named_by(key) for key in sorted(keys)]
+        return [named_by(key) for key in sorted(keys)]
+
+    def holds(self, code: str, period: Period) -> bool:
+        """Whether any bar of a group is held: one that was cleared is known by its name alone."""
+        return self._view(Group(self.origin, code, period)).rows > 0
 
     def known(self, code: str, period: Period) -> Known:
         """Give what is known of a group, without its bars."""
@@ -330,6 +351,48 @@ class Archive:
         if self._log.size > self._fold_above:
             self._fold()
 
+    def put(self, view: View, changed: Change) -> None:
+        """Make *changed* all that is known of a group, whatever the index says of it; for repairs alone."""
+        record = self._prepare(view, changed)
+        with self._using() as index, index.transact():
+            index.set(view.group.index_key, msgspec.msgpack.encode(record))
+
+    def discard(self, code: str, period: Period, trash: Path) -> int:
+        """Move all bars of a group to the directory *trash*, and forget the group; give how many bars there were.
+
+        The files say what they are: back among the segments, `alltick cache verify --repair` takes them in again.
+        """
+        group = Group(self.origin, code, period)
+        gone = None
+        while gone is None:
+            view = self._view(group)
+            self.put(view, view.whole(partial(self._load_asked, group)))
+            gone = self._emptied(self._view(group))
+        trash.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._using() as index:
+            for key in [*(one.key for one in gone.segments), *(old.key for old in gone.superseded)]:
+                path = index.path(key)
+                if path is not None and path.exists():
+                    path.rename(trash / path.name)
+                index.delete(key)
+        return gone.rows
+
+    def _emptied(self, view: View) -> Record | None:
+        """Forget a group, and give what was known of it; None if it has changed since it was looked at."""
+        with self._using() as index, index.transact():
+            self._catch_up(index)
+            progress = self._progress(index)
+            record = view.group.record(index.inline(view.group.index_key))
+            if record is None or record.version != view.record.version or view.logged:
+                return None
+            # Others who decide meanwhile on what was there find that it is another group now.
+            progress = msgspec.structs.replace(progress, last=progress.last + 1)
+            index.set(entry_key(progress.last), encode_entry({view.group.name: ()}))
+            index.set(PROGRESS_KEY, msgspec.msgpack.encode(progress))
+            empty = msgspec.structs.replace(view.group.empty(), version=record.version + 1, folded=progress.last)
+            index.set(view.group.index_key, msgspec.msgpack.encode(empty))
+        return record
+
     def _try_write(self, to_write: Mapping[Group, Sequence[Batch]], errors: list[StoreError]) -> list[Group]:
         """Write what others have not overtaken, and give the groups they have."""
         small: list[_Plan] = []
@@ -387,7 +450,7 @@ class Archive:
                 progress = self._progress(index)
                 index.delete_between(LOG_PREFIX, entry_key(upto))
                 deleted = max(progress.deleted, upto)
-                index.set(_PROGRESS_KEY, msgspec.msgpack.encode(msgspec.structs.replace(progress, deleted=deleted)))
+                index.set(PROGRESS_KEY, msgspec.msgpack.encode(msgspec.structs.replace(progress, deleted=deleted)))
         with self._using() as index:
             self._catch_up(index)
             self._fold_above = self._log.size + LOG_BYTES
@@ -418,7 +481,7 @@ class Archive:
             if logged:
                 progress = msgspec.structs.replace(progress, last=progress.last + 1)
                 index.set(entry_key(progress.last), encode_entry(logged))
-                index.set(_PROGRESS_KEY, msgspec.msgpack.encode(progress))
+                index.set(PROGRESS_KEY, msgspec.msgpack.encode(progress))
             for plan, record in after:
                 index.set(plan.view.group.index_key, msgspec.msgpack.encode(record))
         for plan, record in prepared:
@@ -443,11 +506,12 @@ class Archive:
         now_us = _now_us()
         due = {old.key for old in view.record.superseded if old.at_us <= now_us - _GRACE_US}
         self._delete(due)
-        written = [self._write_segment(view.group, changed.record, block, bars) for block, bars in changed.runs]
+        beside = changed.ends()
+        written = [self._write_segment(view.group, changed.record, *run, beside) for run in changed.runs]
         return changed.record.succeed(view.record, written, due, now_us)
 
-    def _write_segment(self, group: Group, record: Record, block: str, bars: Bars) -> Segment:
-        identity = group.identity(block, record.version + 1, bars, record.coverage)
+    def _write_segment(self, group: Group, record: Record, block: str, bars: Bars, beside: Spans) -> Segment:
+        identity = group.identity(block, record.version + 1, bars, record.coverage, beside)
         value = encode(bars, identity, by_date=group.period.by_date)
         # Two writers may be at the same version: each has names of its own.
         token = f"{identity.version}-{os.urandom(6).hex()}"
@@ -479,19 +543,27 @@ class Archive:
         return Group(self.origin, code, Period(period))
 
     def _progress(self, index: Index) -> Progress:
-        row = index.inline(_PROGRESS_KEY)
+        row = index.inline(PROGRESS_KEY)
         try:
             return msgspec.msgpack.decode(row, type=Progress) if row is not None else Progress()
         except UNREADABLE as error:
             why = str(error)
-        raise StoreError(f"archive entry {_PROGRESS_KEY!r} cannot be read: {why}")
+        raise StoreError(f"archive entry {PROGRESS_KEY!r} cannot be read: {why}")
 
     def _catch_up(self, index: Index) -> None:
         """Read the entries that the log got, and let go of those it lost, since this process last looked."""
         progress = self._progress(index)
         if progress.last > self._log.last:
-            for key, value in index.inline_after(LOG_PREFIX, entry_key(self._log.last)):
+            entries = index.inline_after(LOG_PREFIX, entry_key(self._log.last))
+            known = self._log.last
+            for key, value in entries:
                 self._log.add(key, value)
+            # Others may have folded and deleted some meanwhile, and say so.
+            if len(entries) < progress.last - max(known, self._progress(index).deleted):
+                self._log.last = known
+                raise StoreError(
+                    f"the archive in {self.directory} has lost entries of its log; {_REPAIR} keeps the rest"
+                )
             # Entries between that are there no more are in their groups' records, which are read after the log.
             self._log.last = max(self._log.last, progress.last)
         self._log.forget(progress.deleted)
@@ -525,7 +597,7 @@ class Archive:
             time.sleep(pause_s)
         raise StoreError(
             f"the archive's bars of {group.code} {group.period.value} cannot be read: {why}; nothing of the group is "
-            f"served. Restore the file from a copy of {self.directory}"
+            f"served. `alltick cache verify --repair` keeps what is whole of {self.directory} and fetches the rest anew"
         )
 
     def _forget_superseded(self, group: Group, record: Record) -> None:
@@ -583,11 +655,25 @@ class Archive:
 
     @contextmanager
     def _using(self) -> Iterator[Index]:
-        with self._lock, reported(self.directory):
+        with _remedied(), self._lock, reported(self.directory):
             yield self._index
 
 
-def _named_by(key: str) -> tuple[str, Period]:
+@contextmanager
+def _remedied() -> Iterator[None]:
+    """Name what helps against damage."""
+    why = ""
+    try:
+        yield
+    except StoreError as error:
+        why = str(error)
+    if why:
+        # What a newer version wrote, is elsewhere, or names a remedy of its own, needs no repair.
+        other = any(part in why for part in (_REPAIR, "upgrade it", "ALLTICK_CACHE_DIR to", "use another directory"))
+        raise StoreError(why if other else f"{why}; if it is damaged, {_REPAIR} keeps what is whole")
+
+
+def named_by(key: str) -> tuple[str, Period]:
     """Say of which group an index key is."""
     try:
         _, _, period, code = key.split(":", 3)
@@ -631,18 +717,18 @@ def _summary(archive: Archive) -> Summary:
 
 def _check_origin(index: Index, directory: Path, origin: str) -> None:
     """Record whose archive this is, or see that it is ours and that its index is not lost."""
-    mark = directory / _MARK
+    mark = directory / MARK
     # Looked for before the entry, which another opener may be about to make, and mark.
     marked = mark.exists()
-    if index.inline(_ARCHIVE_KEY) is None:
+    if index.inline(ARCHIVE_KEY) is None:
         if marked:
             raise StoreError(
-                f"the archive in {directory} has lost its index: cache.db was removed or replaced; restore it from a "
-                f"copy, or move the directory away to begin anew (its segments still hold their bars)"
+                f"the archive in {directory} has lost its index: cache.db was removed or replaced; "
+                f"`alltick cache verify --repair` makes a new one from the segments, which still hold their bars"
             )
-        index.add(_ARCHIVE_KEY, msgspec.msgpack.encode({"schema": SCHEMA, "origin": origin}))
+        index.add(ARCHIVE_KEY, msgspec.msgpack.encode({"schema": SCHEMA, "origin": origin}))
     try:
-        recorded = msgspec.msgpack.decode(index.inline(_ARCHIVE_KEY) or b"", type=dict[str, Any])
+        recorded = msgspec.msgpack.decode(index.inline(ARCHIVE_KEY) or b"", type=dict[str, Any])
     except UNREADABLE as error:
         recorded = {"origin": f"unreadable: {error}"}
     if recorded.get("schema", 0) > SCHEMA:

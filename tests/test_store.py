@@ -195,7 +195,8 @@ class TestWhatIsWritten:
             ("alltick", family_of(CODE).name.lower(), CODE, "1m")
         }
         assert [(one["block"], one["rows"]) for one in said] == [("2026-01", 60), ("2026-02", 640)]
-        assert said[0]["coverage"] == [[said[0]["first"], said[0]["last"] + 1]]
+        # Its bars', and the emptiness up to the next run's.
+        assert said[0]["coverage"] == [[said[0]["first"], said[1]["first"]]]
         assert said[0]["exact"] == [[1, "close", "1.00000000000000001"]]
         assert (said[0]["asked_at"], said[0]["schema"], said[0]["version"]) == (7, SCHEMA, 1)
 
@@ -431,7 +432,7 @@ class TestWhoseArchive:
         for path in kept:
             path.unlink()
         for _ in "once", "again":
-            with pytest.raises(StoreError, match=r"has lost its index.*restore it from a copy"):
+            with pytest.raises(StoreError, match=r"has lost its index.*cache verify --repair"):
                 again(archive)
         for path in archive.directory.glob("cache.db*"):
             path.unlink()

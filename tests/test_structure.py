@@ -50,6 +50,7 @@ ROWS = (
         "background",
         "kline",
         "holdings",
+        "repair",
         "updating",
         "estimate",
         "exports",
