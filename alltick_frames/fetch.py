@@ -156,8 +156,9 @@ class _Crew:
                         self._done.clear()
                     walkers.start_soon(until_failure, lambda: self._fill(job, harvest))
 
-                self._refreshes = True
-                walkers.start_soon(until_failure, self._bring_up_to_date)
+                self._refreshes = self._refresh.requests_left > 0
+                if self._refreshes:
+                    walkers.start_soon(until_failure, self._bring_up_to_date)
                 # Inside, so that it is not raised in a group with what the walkers raise.
                 await until_failure(lambda: self._distribute(start))
             saving.cancel()
