@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         get_kline,
         import_,
         restatements,
+        scan_kline,
         update,
     )
     from alltick_frames.client import AsyncClient, Client
@@ -95,6 +96,7 @@ __all__ = [
     "import_",
     "restatements",
     "sandbox",
+    "scan_kline",
     "update",
 ]
 
@@ -113,6 +115,7 @@ _HOMES = {
     "get_kline": "api",
     "import_": "api",
     "restatements": "api",
+    "scan_kline": "api",
     "update": "api",
 }
 

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
 
-__all__ = ["configure", "coverage", "estimate_kline", "export", "get_kline", "import_", "restatements", "update"]
+__all__ = [
+    "configure",
+    "coverage",
+    "estimate_kline",
+    "export",
+    "get_kline",
+    "import_",
+    "restatements",
+    "scan_kline",
+    "update",
+]
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -264,6 +274,66 @@ def get_kline(
         categorical=categorical,
         progress=progress,
     )
+
+
+def scan_kline(
+    codes: str | Iterable[str] | None,
+    period: Period | str,
+    range: Any = None,
+    *,
+    network: Network | None = None,
+) -> pl.LazyFrame:
+    """Scan bars as a Polars LazyFrame that need not fit in memory: they are read when it is collected, file by file.
+
+    Columns and rows that are not needed are left out while reading. `collect(engine="streaming")` of an aggregate
+    holds a few files' bars at a time. A predicate with a Python function needs `cloudpickle`, as with every source of
+    Polars.
+
+    Parameters
+    ----------
+    codes
+        As of `get_kline`; None is every code of which the archive holds anything of the period, in alphabetical order.
+    period
+        As of `get_kline`.
+    range
+        As of `get_kline`: what is missing of it is fetched when the frame is collected, as `get_kline` would (of an
+        `AsyncClient`, when `scan_kline` is awaited). It is reckoned from now, not from when the frame is collected.
+        None, the default, is all that the archive holds when the frame is collected; nothing is sent for that.
+    network
+        `"auto"` or `"never"`, as of `get_kline`.
+
+    Returns
+    -------
+    polars.LazyFrame
+        The columns of `get_kline`, sorted as there: by code in the asked order, then time. Each code is read as the
+        archive has it at one instant, whatever others write meanwhile; the next code may be read as of later.
+
+    Raises
+    ------
+    ArgumentError
+        What can be judged without the network; also, without a range, a code of which nothing is held.
+    StoreError
+        The archive cannot be read; while collecting, Polars before 2.0 makes a `ComputeError` of it.
+    IncompleteDataError, TransportError, BudgetError and the others of `get_kline`
+        With a range, when the frame is collected, before any bar is read. `.frame` is a LazyFrame of what there is.
+
+    Warns
+    -----
+    IncompleteDataWarning
+        Without a range: there are holes between the bars held (not with `on_incomplete="ignore"`).
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> import polars as pl
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     bars = client.scan_kline(["EURUSD", "GOLD"], "1h", "2026-03-02/2026-03-03")
+    ...     days = bars.group_by("code", pl.col("timestamp").dt.date()).agg(pl.col("close").last())
+    ...     closes = days.collect(engine="streaming")  # fetches 96 bars first
+    >>> closes.shape
+    (4, 3)
+    """
+    return _default().scan_kline(codes, period, range, network=network)
 
 
 def update(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
 
 from anyio.lowlevel import checkpoint, current_token
 
-from alltick_frames import clocks, holdings, kline, porting, schemas, updating
+from alltick_frames import clocks, holdings, kline, porting, scan, schemas, updating
 from alltick_frames import estimate as estimates
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
@@ -36,13 +36,14 @@ from alltick_frames.notices import tell
 from alltick_frames.periods import Period
 from alltick_frames.plans import plan_named
 from alltick_frames.ranges import parse_range
+from alltick_frames.scan import EVERYTHING, Scan
 from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token, resolve
 from alltick_frames.store import Archive
 from alltick_frames.transport import LATENCY_GUESS_S, Transport
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self, Unpack
@@ -235,6 +236,24 @@ class AsyncClient:
                 await self._fetch(call, report)
         return self._hand_over(question, call)
 
+    async def scan_kline(
+        self,
+        codes: str | Iterable[str] | None,
+        period: Period | str,
+        range: Any = None,
+        *,
+        network: Network | None = None,
+    ) -> pl.LazyFrame:
+        """Scan bars; see `alltick_frames.scan_kline`. What is missing is fetched here, before it is collected."""
+        scanned = self._scan(codes, period, range, network)
+        if range is not None:
+            call = self._begin_scan(scanned)
+            if call.walks:
+                with progress_bars.shown(None, str(call.options)) as report:
+                    await self._fetch(call, report)
+            self._judge_scan(scanned, call)
+        return scanned.lazy()
+
     async def coverage(
         self,
         codes: str | Iterable[str] | None = None,
@@ -341,6 +360,39 @@ class AsyncClient:
         kind = _one_of("frame", frame or self.settings.frame, FrameKind)
         ported = porting.Ported(schemas.IMPORTED)
         return porting.importing(self._archived(), Path(path).expanduser(), ported), ported, kind
+
+    def _scan(
+        self,
+        codes: str | Iterable[str] | None,
+        period: Period | str,
+        range: Any,
+        network: Network | None,
+        complete: Callable[[Scan], None] | None = None,
+    ) -> Scan:
+        """Say what is to be scanned; without a range the archive is to answer as it is."""
+        archive = self._archived()
+        held = scan.codes_held(archive, Period.parse(period)) if codes is None else None
+        # Of an empty archive no code can be asked for.
+        named = codes if held is None else held or "EURUSD"
+        question = self._ask(named, period, "max" if range is None else range, "polars", network=network)
+        if held is not None:
+            question = dataclasses.replace(question, codes=held)
+        if range is not None:
+            return Scan(question, self._archived, complete)
+        scan.refuse_unheld(question, archive)
+        self._know_plan()
+        tell(scan.holes(question, archive, self.settings.plan))
+        return Scan(dataclasses.replace(question, asked=EVERYTHING), self._archived)
+
+    def _begin_scan(self, scanned: Scan) -> _Call:
+        # It may be collected long after it was asked for, and again.
+        question = dataclasses.replace(scanned.question, clock=clocks.CallClock())
+        return self._begin_call(question, [question])
+
+    def _judge_scan(self, scanned: Scan, call: _Call) -> None:
+        archive, plan = self._archived(), self.settings.plan
+        failed = call.failure and kline.Verdict(call.failure)
+        self._deliver(scanned.as_held.lazy(), failed or kline.judge(call.options, call.harvests, archive, plan))
 
     def _list_coverage(
         self, codes: str | Iterable[str] | None, period: Period | str | None, frame: FrameKind | None
@@ -801,6 +853,25 @@ class Client:
             with progress_bars.shown(progress, str(question)) as report:
                 self._background.run(lambda post: client._fetch(call, post), report)
         return client._hand_over(question, call)
+
+    def scan_kline(
+        self,
+        codes: str | Iterable[str] | None,
+        period: Period | str,
+        range: Any = None,
+        *,
+        network: Network | None = None,
+    ) -> pl.LazyFrame:
+        """Scan bars, whatever number of them; see `alltick_frames.scan_kline`."""
+        return self._client._scan(codes, period, range, network, self._complete_scan).lazy()
+
+    def _complete_scan(self, scanned: Scan) -> None:
+        client = self._client
+        call = client._begin_scan(scanned)
+        if call.walks:
+            with progress_bars.shown(None, str(call.options)) as report:
+                self._background.run(lambda post: client._fetch(call, post), report)
+        client._judge_scan(scanned, call)
 
     def update(
         self,

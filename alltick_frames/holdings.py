@@ -36,11 +36,7 @@ def coverage_table(
 
 def groups(archive: Archive, codes: Sequence[str] | None, period: Period | None) -> list[tuple[str, Period]]:
     """Give the groups held, as the codes were asked, and from short periods to long ones."""
-    held = [
-        (code, of_period)
-        for code, of_period in archive.groups()
-        if (codes is None or code in codes) and period in (None, of_period)
-    ]
+    held = [(code, of_period) for code, of_period in archive.groups(codes) if period in (None, of_period)]
     order = {code: position for position, code in enumerate(codes or sorted({code for code, _ in held}))}
     return sorted(held, key=lambda group: (order[group[0]], group[1].vendor_number))
 
@@ -57,7 +53,8 @@ def _spans(archive: Archive, code: str, period: Period, plan: Plan, now: datetim
     whole = Span(held[0].start, held[-1].end)
     gaps = evidence.gaps(known, code, period, whole, plan, now)
     missing = [(gap.span, _row(gap.span.start, gap.span.end, reason=gap.reason, detail=gap.detail)) for gap in gaps]
-    there = [(span, _row(span.start, span.end, bars=_count(archive, code, period, span))) for span in held]
+    counts = archive.counts(code, period, known.coverage)
+    there = [(span, _row(span.start, span.end, bars=bars)) for span, bars in zip(held, counts, strict=True)]
     for _, row in sorted([*missing, *there], key=lambda item: item[0]):
         yield row
 
@@ -73,10 +70,6 @@ def _row(
         "reason": reason,
         "detail": detail or None,
     }
-
-
-def _count(archive: Archive, code: str, period: Period, span: Span) -> int:
-    return len(archive.read(code, period, finality.microseconds(span.start), finality.microseconds(span.end)).bars)
 
 
 def gaps_table(

@@ -40,6 +40,7 @@ __all__ = [
     "by_group",
     "held_bars",
     "judge",
+    "rows_held",
     "to_ask",
     "to_table",
     "verdict_on",
@@ -195,8 +196,13 @@ def _needed(question: Question, code: str, archive: Archive) -> Span:
 
 def held_bars(question: Question, code: str, archive: Archive) -> int:
     """Count the bars of *code* that are held of what was asked for."""
-    bars = len(_read(archive, code, question.period, question.asked.span).bars)
-    return bars if question.asked.count is None else min(bars, question.asked.count)
+    return len(rows_held(question, code, archive))
+
+
+def rows_held(question: Question, code: str, archive: Archive) -> pa.Table:
+    """Give the bars of *code* that are held of what was asked for; schema `schemas.BARS`."""
+    bars = _read(archive, code, question.period, question.asked.span).bars
+    return bars if question.asked.count is None else bars.slice(max(0, len(bars) - question.asked.count))
 
 
 def _with_newest(gaps: list[Span], span: Span, held: SpanSet) -> list[Span]:

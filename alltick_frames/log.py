@@ -158,6 +158,25 @@ class View:
         yield from _parts(self.record.segments, self.older, load, wanted)
         yield self.recent
 
+    def counts(self, spans: Spans, load: Callable[[Segment], Bars]) -> list[int]:
+        """Count the bars whose key lies in each of *spans*, which are disjoint and in order.
+
+        Of the segments, only those are read that a span cuts or the log changes.
+        """
+        starts, ends = (np.array([span[end] for span in spans], dtype=np.int64) for end in (0, 1))
+        found = np.zeros(len(spans), dtype=np.int64)
+        for segment, logged in (*_pieces(self.record.segments, self.older), (None, self.recent)):
+            bars = logged
+            if segment is not None:
+                at = int(np.searchsorted(ends, segment.first, side="right"))
+                touched = at < len(spans) and segment.last >= starts[at]
+                if touched and not len(logged) and starts[at] <= segment.first and segment.last < ends[at]:
+                    found[at] += segment.rows
+                    continue
+                bars = load(segment).updated(logged) if touched else logged
+            found += _counts(bars.keys_us, starts, ends)
+        return [int(count) for count in found]
+
     def blocks(self) -> tuple[Block, ...]:
         """Give the bars block by block, in order, none of them read yet."""
         older, recent = (dict(blocks(bars, self.group.period)) for bars in (self.older, self.recent))
@@ -294,14 +313,29 @@ def _parts(
     segments: Sequence[Segment], older: Bars, load: Callable[[Segment], Bars], wanted: Callable[[Segment], bool]
 ) -> Iterator[Bars]:
     """Give the bars of segments with those of the log among and before them."""
+    for segment, logged in _pieces(segments, older):
+        if segment is not None and wanted(segment):
+            yield load(segment).updated(logged)
+        elif len(logged):
+            yield logged
+
+
+def _pieces(segments: Sequence[Segment], older: Bars) -> Iterator[tuple[Segment | None, Bars]]:
+    """Give each segment with the log's bars that belong into it or between it and the next; first those before all."""
     if not len(older):
-        yield from (load(segment) for segment in segments if wanted(segment))
+        yield from ((segment, older) for segment in segments)
         return
     cuts = np.searchsorted(older.stamps_us, [segment.first_stamp for segment in segments]).tolist()
-    yield older[: cuts[0]]
+    yield None, older[: cuts[0]]
     for segment, (start, stop) in zip(segments, pairwise([*cuts, len(older)]), strict=True):
-        logged = older[start:stop]
-        yield load(segment).updated(logged) if wanted(segment) else logged
+        yield segment, older[start:stop]
+
+
+def _counts(keys_us: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the keys in each of disjoint spans in order."""
+    at = np.searchsorted(ends, keys_us, side="right")
+    at, keys_us = at[at < len(ends)], keys_us[at < len(ends)]
+    return np.bincount(at[starts[at] <= keys_us], minlength=len(ends))
 
 
 def _with_told(

@@ -233,12 +233,16 @@ class Archive:
             self._index.close()
             self._opened.clear()
 
-    def groups(self) -> list[tuple[str, Period]]:
-        """List the codes and periods of which something is held or known."""
+    def groups(self, codes: Iterable[str] | None = None) -> list[tuple[str, Period]]:
+        """List the codes and periods of which something is held or known; of all codes, or of *codes*."""
         with self._using() as index:
             self._catch_up(index)
-            keys = set(index.keys_of(INDEX_PREFIX)) | {self._group(name).index_key for name in self._log.names()}
-        return [named_by(key) for key in sorted(keys)]
+            keys = {self._group(name).index_key for name in self._log.names()}
+            if codes is None:
+                return [named_by(key) for key in sorted(keys | set(index.keys_of(INDEX_PREFIX)))]
+            # Looked up one by one: a few codes of an archive of thousands.
+            asked = {Group(self.origin, code, period).index_key for code in codes for period in Period}
+            return [named_by(key) for key in sorted(asked) if key in keys or index.inline(key) is not None]
 
     def holds(self, code: str, period: Period) -> bool:
         """Whether any bar of a group is held: one that was cleared is known by its name alone."""
@@ -258,6 +262,17 @@ class Archive:
             first_us=min(stamps_us, default=None),
             last_us=max(stamps_us, default=None),
         )
+
+    def counts(self, code: str, period: Period, spans: Spans) -> list[int]:
+        """Count the bars of a group whose key lies in each of *spans*, which are disjoint and in order.
+
+        Raises
+        ------
+        StoreError
+            A segment that a span cuts is missing or damaged, or the index row cannot be read.
+        """
+        group = Group(self.origin, code, period)
+        return self._patiently(group, lambda view: view.counts(spans, partial(self._load, group)))
 
     def restatements(self, code: str, period: Period) -> tuple[Restatement, ...]:
         """List the closed bars of a group that a later answer changed, in the order of writing."""

@@ -173,6 +173,27 @@ class TestWhatIsWritten:
             assert rows_of(archive.read(code, period, *EVER)) == minutes(0, 600, price)
         assert len(archive.groups()) == 4
 
+    def test_counting_reads_only_what_a_span_cuts(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 2000)))
+        counter = again(archive)
+        for path in segment_files(archive):
+            path.unlink()
+        ever, month = (-(2**62), 2**62), START + 60 * MINUTE  # January's hour, and February
+        assert counter.counts(CODE, M1, (ever,)) == [2000]
+        assert counter.counts(CODE, M1, ((START, month), (month, START + 2000 * MINUTE))) == [60, 1940]
+        assert counter.counts(CODE, M1, ((START - MINUTE, START),)) == [0]
+        with pytest.raises(StoreError, match=r"missing|cannot be opened"):
+            counter.counts(CODE, M1, ((month, month + MINUTE),))
+
+    def test_groups_can_be_listed_by_code(self, archive: Archive) -> None:
+        logged, folded = ("EURUSD", M1), ("700.HK", Period.HOUR_1)
+        archive.write(*logged, batch(minutes(0, 5)))
+        archive.write(*folded, batch(minutes(0, 600)))
+        assert again(archive).groups() == sorted([logged, folded], reverse=True)
+        assert again(archive).groups(["EURUSD"]) == archive.groups(["EURUSD", "GBPUSD"]) == [logged]
+        assert again(archive).groups(["700.HK"]) == [folded]
+        assert archive.groups([]) == []
+
     @pytest.mark.parametrize("count", [3, 700])
     def test_days_are_selected_by_trading_date(self, archive: Archive, count: int) -> None:
         # Stamped on the evening before, as in Hong Kong's midnight.

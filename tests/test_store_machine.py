@@ -158,6 +158,13 @@ class ArchiveMachine(RuleBasedStateMachine):
         bars = self.models[group].bars
         assert held == {stamp(slot): value for slot, value in bars.items() if first <= slot < stop}
 
+    @rule(group=st.sampled_from(GROUPS), edges=st.sets(st.integers(0, 3 * SLOTS), max_size=8), who=st.integers(0, 1))
+    def count_in_spans(self, group: tuple[str, Period], edges: set[int], who: int) -> None:
+        cut = [START + edge * STEP // 3 for edge in sorted(edges)]
+        within = (*zip(cut[::2], cut[1::2], strict=False),)
+        archive = self.archives[who]
+        assert archive.counts(*group, within) == [len(archive.read(*group, *span).bars) for span in within]
+
     @invariant()
     def every_bar_is_there_once(self) -> None:
         for group, model in self.models.items():

@@ -49,6 +49,7 @@ ROWS = (
         "progress",
         "background",
         "kline",
+        "scan",
         "holdings",
         "repair",
         "updating",
