@@ -373,7 +373,7 @@ class AsyncClient:
         archive = self._archived()
         held = scan.codes_held(archive, Period.parse(period)) if codes is None else None
         # Of an empty archive no code can be asked for.
-        named = codes if held is None else held or "EURUSD"
+        named = codes if codes is not None else held or "EURUSD"
         question = self._ask(named, period, "max" if range is None else range, "polars", network=network)
         if held is not None:
             question = dataclasses.replace(question, codes=held)

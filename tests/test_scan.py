@@ -35,7 +35,7 @@ def _at_rest(set_clocks: SetClocks) -> None:
 
 
 def collected(lazy: pl.LazyFrame, engine: Literal["in-memory", "streaming"] = "in-memory") -> pl.DataFrame:
-    return cast("pl.DataFrame", lazy.collect(engine=engine))
+    return lazy.collect(engine=engine)
 
 
 QUERIES: dict[str, Query] = {
