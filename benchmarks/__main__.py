@@ -8,15 +8,16 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import archiving, decoding, fetching, importing, sharing
+from benchmarks import archiving, decoding, fetching, importing, sharing, size
 
 
 def main() -> None:
-    """Run every measure and print one table; *full* writes the archive's day of 500 codes and fetches years."""
+    """Run every measure and print one table; *full* writes the day of 500 codes, fetches years and scans 10 GB."""
     table = Table("measure", "ratio", "goal", "how")
     full = sys.argv[1:] == ["full"]
     others = (part.measure() for part in (decoding, importing, sharing))
-    for result in itertools.chain(archiving.measure(full=full), fetching.measure(full=full), *others):
+    parts = (archiving.measure(full=full), fetching.measure(full=full), size.measure(full=full), *others)
+    for result in itertools.chain(*parts):
         table.add_row(result.name, f"{result.ratio:.3f}", result.goal, result.how)
     Console(width=150).print(table)
 
