@@ -106,7 +106,8 @@ class BytesDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
 
     def _inside(self, filename: str) -> Path:
         path = Path(self._directory, filename)
-        if Path(os.path.normpath(path)).parent != Path(self._directory, _SEGMENT_DIRECTORY):
+        # Both: the directory itself may be named with "..".
+        if os.path.dirname(os.path.normpath(path)) != os.path.normpath(Path(self._directory, _SEGMENT_DIRECTORY)):  # noqa: PTH120
             raise StoreError(f"points to {filename!r}, outside the archive's segments; it is not read")
         return path
 

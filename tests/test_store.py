@@ -185,6 +185,12 @@ class TestWhatIsWritten:
         with pytest.raises(StoreError, match=r"missing|cannot be opened"):
             counter.counts(CODE, M1, ((month, month + MINUTE),))
 
+    def test_the_directory_may_be_named_in_a_roundabout_way(self, archive: Archive) -> None:
+        archive.write(CODE, M1, batch(minutes(0, 600)))
+        roundabout = archive.directory.parent / "elsewhere" / ".." / "."
+        (archive.directory.parent / "elsewhere").mkdir()
+        assert rows_of(Archive.open(roundabout, archive.origin).read(CODE, M1, *EVER)) == minutes(0, 600)
+
     def test_groups_can_be_listed_by_code(self, archive: Archive) -> None:
         logged, folded = ("EURUSD", M1), ("700.HK", Period.HOUR_1)
         archive.write(*logged, batch(minutes(0, 5)))
