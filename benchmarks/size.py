@@ -35,7 +35,7 @@ A_CODE = "C00007"
 PROFESSIONAL, NOW = plan_named("professional"), datetime(2026, 1, 1, tzinfo=UTC)
 MONTHS_US = np.arange("2024-01", "2024-11", dtype="M8[M]").astype("M8[us]").astype(np.int64)
 
-UNLIMITED = {"kline": (100_000, 1), "combined": (100_000, 1), "minute": (6_000_000, 60), "day": 100_000_000}
+UNLIMITED = {"kline": (100_000, 1), "combined": (100_000, 1), "minute": (6_000_000, 60), "day": (100_000_000, 86_400)}
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "BNBUSDT", "LTCUSDT", "DOTUSDT")
 # 2.5 million minutes of each.
 LONG = "2021-05-29/2026-02-28"

@@ -48,7 +48,7 @@ EXAMPLES = [
 def test_an_example_of_the_readme_runs(example: str) -> None:
     names: dict[str, object] = {}
     exec(compile(example, "README", "exec"), names)
-    results = [value for name, value in names.items() if name not in ("at", "__builtins__", "client", "sandbox")]
+    results = [value for name, value in names.items() if name not in ("at", "pl", "__builtins__", "client", "sandbox")]
     assert results
     for result in results:
         assert result.bars[1] if isinstance(result, at.Estimate) else len(result)  # type: ignore[arg-type]
