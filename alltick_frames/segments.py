@@ -116,7 +116,7 @@ class Bars:
     @classmethod
     def none(cls) -> Bars:
         """No bars."""
-        return cls(schemas.BARS.empty_table(), _EMPTY, _EMPTY, _EMPTY)
+        return _NONE
 
     @classmethod
     def of(
@@ -200,6 +200,10 @@ class Bars:
         kept = np.ones(len(self), dtype=np.bool_)
         kept[replaced] = False
         return _interleave(self, kept, new)
+
+
+# One for all: making the table takes longer than reading the index row of a small group.
+_NONE = Bars(schemas.BARS.empty_table(), _EMPTY, _EMPTY, _EMPTY)
 
 
 def concat(parts: Sequence[Bars]) -> Bars:

@@ -93,6 +93,7 @@ def main(directory: Path) -> None:
         ("unknown", ("NOSUCHCODE", "1h", "1d")),
     ):
         failing(name, lambda arguments=arguments: at.get_kline(*arguments))  # type: ignore[misc]
+    failing("scanned", lambda: at.scan_kline("700.HK", "1m", "2024-01-01/2024-01-31").collect())
     failing("budget", lambda: at.get_kline("BTCUSDT", "1m", "30d", max_wait=0))
     failing("stopped", lambda: at.get_kline("BTCUSDT", "1m", "30d", progress=stop))
     server.configure(latency_ms=300)
@@ -121,7 +122,8 @@ def succeed(directory: Path) -> None:
         pandas,
         table,
     ]
-    things.append(updated)
+    scanned = at.scan_kline(*CALL)
+    things += [updated, scanned, scanned.explain(), scanned.explain(optimized=False), scanned.collect()]
     shown = io.StringIO()
     for thing in things:
         print(repr(thing), str(thing), f"{thing}", getattr(thing, "_repr_html_", str)(), file=shown)
