@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
+import tempfile
+import weakref
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +25,19 @@ from alltick_frames.errors import StoreError
 from alltick_frames.records import SEGMENT_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["BytesDisk", "Index", "file_system_of", "is_archive", "open_index", "reported", "salvaged", "sync_directory"]
+__all__ = [
+    "BytesDisk",
+    "Index",
+    "ReadOnlyIndex",
+    "file_system_of",
+    "is_archive",
+    "open_index",
+    "reported",
+    "salvaged",
+    "sync_directory",
+]
 
 _SEGMENT_DIRECTORY, _OPENING = "segments", "opening.lock"
 # diskcache's own numbers for how a value is kept (core.py); the two others are text files and pickles.
@@ -134,12 +147,15 @@ class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
         if self._shared is None or self._opened_by != os.getpid():
             # A connection must not be carried into a forked child.
             self.close()
-            path = Path(self.directory, str(DBNAME))
-            self._shared = sqlite3.connect(path, timeout=self.timeout, isolation_level=None, check_same_thread=False)
+            self._shared = self._connected()
             self._opened_by = os.getpid()
-            for pragma, value in _PER_CONNECTION.items():
-                self._shared.execute(f"PRAGMA {pragma} = {value}")
         return self._shared
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = _connect(Path(self.directory, str(DBNAME)))
+        for pragma, value in _PER_CONNECTION.items():
+            connection.execute(f"PRAGMA {pragma} = {value}")
+        return connection
 
     def register(self, key: str, path: Path) -> None:
         """List a file that is among the segments already."""
@@ -187,6 +203,56 @@ class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
         return [_text(key) for (key,) in self._sql(query, (prefix, _after(prefix))).fetchall()]
 
 
+class ReadOnlyIndex(Index):
+    """The index of a directory that cannot be written, *because* of what: what would change it is refused."""
+
+    def __init__(self, directory: Path, because: str = "its directory is read-only") -> None:
+        # Not diskcache's, which writes what it has opened.
+        self._directory = str(directory)
+        self._timeout = _LOCK_WAIT_S
+        self._disk = BytesDisk(self._directory)
+        self.statistics, self.eviction_policy = 0, "none"
+        self._because = because
+        self._forget_copy: Callable[[], object] = lambda: None
+
+    def _connected(self) -> sqlite3.Connection:
+        database, wal = (Path(self._directory, f"{DBNAME}{suffix}") for suffix in ("", "-wal"))
+        connection = _connect(database, "mode=ro")
+        try:
+            connection.execute("SELECT count(*) FROM Settings").fetchone()
+        except sqlite3.OperationalError:
+            connection.close()
+        else:
+            return connection
+        if not (wal.exists() and wal.stat().st_size):
+            return _connect(database, "immutable=1")
+        # Its latest changes are in a file that SQLite reads only where it may write beside it.
+        copies = Path(tempfile.mkdtemp(prefix="alltick-index-"))
+        self._forget_copy = weakref.finalize(self, shutil.rmtree, copies, ignore_errors=True)
+        for path in (database, wal):
+            shutil.copy(path, copies)
+        return _connect(copies / database.name)
+
+    def close(self) -> None:
+        """Close the connection, and let go of a copy."""
+        super().close()
+        self._forget_copy()
+
+    def transact(self, *_: object, **__: object) -> contextlib.AbstractContextManager[None]:
+        """Refuse."""
+        raise StoreError(
+            f"nothing can be kept in the archive in {self._directory}: {self._because}; make room there, or copy it to "
+            f"a directory of your own and set ALLTICK_CACHE_DIR to that"
+        )
+
+    set = delete = add = register = delete_between = transact  # type: ignore[assignment]
+
+
+def _connect(path: Path, how: str = "mode=rwc") -> sqlite3.Connection:
+    uri = f"{path.as_uri()}?{how}"
+    return sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+
+
 def _text(key: Any) -> str:
     # A damaged table has values of other types where its index led to.
     if type(key) is not str:
@@ -207,6 +273,8 @@ def open_index(directory: Path) -> Index:
                 f"the archive in {directory} is on a network file system ({kind}), where SQLite's locks fail and bars "
                 f"would be lost; set ALLTICK_CACHE_DIR to a directory on a local disk"
             )
+        if is_archive(directory) and not os.access(directory, os.W_OK):
+            return ReadOnlyIndex(directory)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.chmod(0o700)
         if not (directory / _SEGMENT_DIRECTORY).exists():
@@ -217,6 +285,11 @@ def open_index(directory: Path) -> Index:
         with filelock.FileLock(directory / _OPENING, timeout=_LOCK_WAIT_S):
             try:
                 return Index(str(directory), timeout=_LOCK_WAIT_S, disk=BytesDisk, **_SETTINGS)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                # What is held can be read all the same.
+                return ReadOnlyIndex(directory, "its disk is full")
             except (
                 TypeError,
                 ValueError,

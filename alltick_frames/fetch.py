@@ -156,9 +156,8 @@ class _Crew:
                         self._done.clear()
                     walkers.start_soon(until_failure, lambda: self._fill(job, harvest))
 
-                self._refreshes = self._refresh.requests_left > 0
-                if self._refreshes:
-                    walkers.start_soon(until_failure, self._bring_up_to_date)
+                self._refreshes = True
+                walkers.start_soon(until_failure, self._bring_up_to_date)
                 # Inside, so that it is not raised in a group with what the walkers raise.
                 await until_failure(lambda: self._distribute(start))
             saving.cancel()
@@ -213,8 +212,9 @@ class _Crew:
             self._news.set()
 
         try:
-            await self._refresh.work(brought, left, self._step)
-            self._saver.release_after_saving(self._refresh.claim)
+            if self._refresh.requests_left:
+                await self._refresh.work(brought, left, self._step)
+                self._saver.release_after_saving(self._refresh.claim)
         finally:
             self._refreshes = False
             self._news.set()

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from alltick_frames import finality, records
-from alltick_frames.disk import Index, is_archive, open_index, reported, salvaged
+from alltick_frames.disk import Index, ReadOnlyIndex, is_archive, open_index, reported, salvaged
 from alltick_frames.errors import StoreError
 from alltick_frames.log import LOG_PREFIX, Log, Progress, View, entry_key
 from alltick_frames.periods import Period
@@ -244,7 +244,7 @@ class _Examination:
 
 
 def verify(directory: Path, origin: str) -> list[Finding]:
-    """Look at everything in `<directory>/<origin>/`, and say what is damaged; changes nothing but a hot journal.
+    """Look at everything in `<directory>/<origin>/`, and say what is damaged; changes nothing.
 
     Raises
     ------
@@ -257,7 +257,7 @@ def verify(directory: Path, origin: str) -> list[Finding]:
     why = _why_no_index(within, origin)
     if why:
         return [Finding("cache.db", why)]
-    index = open_index(within)
+    index = ReadOnlyIndex(within)
     try:
         return _Examination(index, within, origin).findings
     finally:
@@ -268,10 +268,7 @@ def _why_no_index(within: Path, origin: str) -> str:
     """Say what is wrong with the index as a whole; empty if entries can be looked at one by one."""
     if not is_archive(within):
         return "is missing: the index was removed"
-    try:
-        index = open_index(within)
-    except StoreError as error:
-        return str(error)
+    index = ReadOnlyIndex(within)
     try:
         with reported(within):
             (whole,) = index._sql("PRAGMA integrity_check(1)").fetchone()  # noqa: SLF001  # diskcache's own door

@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 
 from alltick_frames import records, schemas
-from alltick_frames.disk import Index, is_archive, open_index, reported
+from alltick_frames.disk import Index, ReadOnlyIndex, is_archive, open_index, reported
 from alltick_frames.errors import StoreError
 from alltick_frames.log import LOG_PREFIX, Block, Log, Progress, View, encode_entry, entry_key
 from alltick_frames.periods import Period
@@ -757,7 +757,7 @@ def _check_origin(index: Index, directory: Path, origin: str) -> None:
             f"directory (ALLTICK_CACHE_DIR)"
         )
     # After the index has its entry: a kill in between leaves an archive that is only not marked yet.
-    if not marked:
+    if not marked and not isinstance(index, ReadOnlyIndex):
         mark.write_text(_MARK_TEXT, encoding="ascii")
 
 
