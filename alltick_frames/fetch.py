@@ -268,8 +268,9 @@ class _Crew:
     def _shared(self) -> tuple[_Job, Harvest] | None:
         """Take a part of the longest walk, if that pays."""
         now, crew = self._clock(), workload.walkers(self._plan, self._transport.latency_s)
+        shares = self._densities(self._active.values())
         left = {
-            harvest: workload.pages_left(harvest.walk, self._plan, now, self._density(job), floor=job.floor)
+            harvest: workload.pages_left(harvest.walk, self._plan, now, shares[job], floor=job.floor)
             for harvest, job in self._active.items()
         }
         pages = self._answers + sum(left.values())
@@ -278,7 +279,7 @@ class _Crew:
             job = self._active[harvest]
             if sum(one.walk.part and not one.walk.started for one in job.harvests) >= _MOST_UNBEGUN:
                 continue
-            share = self._density(job)
+            share = shares[job]
             cuts_left = workload.most_splits(pages, share) - self._splits
             if cuts_left <= 0:
                 continue
@@ -369,7 +370,7 @@ class _Crew:
         self._answers += 1
         self._done.append(time.monotonic())
         now = self._clock()
-        shares = {job: self._density(job) for job in (*self._active.values(), *(job for job, _ in self._ready))}
+        shares = self._densities((*self._active.values(), *(job for job, _ in self._ready)))
         to_go = sum(
             workload.pages_left(harvest.walk, self._plan, now, shares[job], floor=job.floor)
             for harvest, job in (*self._active.items(), *((harvest, job) for job, harvest in self._ready))
@@ -384,8 +385,9 @@ class _Crew:
             job.expected = sum(workload.pages_left(walk, self._plan, now) for walk in job.walks)
         return job.expected
 
-    def _density(self, job: _Job) -> float:
-        return workload.density(harvest.walk for harvest in job.harvests)
+    def _densities(self, jobs: Iterable[_Job]) -> dict[_Job, float]:
+        # Once a job, of which a hundred walks may be under way.
+        return {job: workload.density(harvest.walk for harvest in job.harvests) for job in {*jobs}}
 
 
 def _length(walks: Iterable[Walk]) -> timedelta:
