@@ -223,10 +223,15 @@ def watched(command: list[str]) -> tuple[str, int]:
     most = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         status = Path(f"/proc/{process.pid}/status")
-        while process.poll() is None:
-            said = status.read_text() if status.exists() else ""
-            most = max(most, *(int(line.split()[1]) * 1024 for line in said.splitlines() if "RssAnon" in line), 0)
-            time.sleep(0.05)
+        try:
+            while process.poll() is None:
+                said = status.read_text() if status.exists() else ""
+                most = max(most, *(int(line.split()[1]) * 1024 for line in said.splitlines() if "RssAnon" in line), 0)
+                time.sleep(0.05)
+        except BaseException:
+            # Else it would go on, in a directory that is being deleted.
+            process.kill()
+            raise
         printed = process.stdout.read() if process.stdout else ""
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command[:1])
