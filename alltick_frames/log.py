@@ -35,6 +35,7 @@ from alltick_frames.records import (
     latest,
     merged_spans,
     nearest_start,
+    unpacked,
 )
 from alltick_frames.segments import VALUES, Bars, Restatement, blocks, concat
 
@@ -197,7 +198,7 @@ class View:
         tail = self.record.tail_bars()
         if len(tail):
             of_all = (int(tail.stamps_us[0]), int(tail.stamps_us[-1]), self.record.tail_asked_at)
-            answers += self.record.tail_asked or (of_all,)
+            answers += unpacked(self.record.tail_asked) or (of_all,)
         return (*answers, *self.answers)
 
     def decide(self, batch: Batch, load: Callable[[Segment], Bars]) -> Delta | None:

@@ -6,6 +6,7 @@ does not exist.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -60,6 +61,8 @@ __all__ = [
     "latest",
     "merged_spans",
     "nearest_start",
+    "packed",
+    "unpacked",
 ]
 
 SCHEMA = 1
@@ -79,8 +82,6 @@ _SAYS_MORE_FOR_US = 86_400_000_000
 Spans = tuple[tuple[int, int], ...]
 # Of answers: the first and the last stamp, and when it was asked for.
 Answers = tuple[tuple[int, int, int], ...]
-# So many are told apart of the bars that are kept together: of a walk they are seconds apart.
-_MOST_ANSWERS = 8
 S = TypeVar("S", "Checked", "Hole")
 
 
@@ -170,7 +171,8 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     Attributes
     ----------
     asked_at, asked
-        When the latest of them was asked for, and which of them when; archives of before have only the former.
+        When the latest of them was asked for, and which of them when (`packed`); archives of before have only the
+        former.
     """
 
     block: str
@@ -184,12 +186,12 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     size: int
     crc32: int
     asked_at: int
-    asked: Answers = ()
+    asked: bytes = b""
 
     @property
     def answers(self) -> Answers:
         """Which bars were last asked for when."""
-        return self.asked or ((self.first_stamp, self.last_stamp, self.asked_at),)
+        return unpacked(self.asked) or ((self.first_stamp, self.last_stamp, self.asked_at),)
 
 
 class Superseded(msgspec.Struct, frozen=True, array_like=True):
@@ -220,7 +222,7 @@ class Record(msgspec.Struct, frozen=True):
     # The last entry of the log that is contained.
     folded: int = 0
     # As a segment's.
-    tail_asked: Answers = ()
+    tail_asked: bytes = b""
 
     @property
     def rows(self) -> int:
@@ -245,7 +247,7 @@ class Record(msgspec.Struct, frozen=True):
         why = ""
         try:
             tail = with_asked(decode(pa.py_buffer(self.tail)), 0 if self.tail_asked else self.tail_asked_at)
-            return asked_in(tail, self.tail_asked)
+            return asked_in(tail, unpacked(self.tail_asked))
         except UnreadableError as error:
             why = str(error)
         raise StoreError(f"the archive's latest bars of {self.code} {self.period} cannot be read: {why}")
@@ -422,21 +424,21 @@ def answers_of(bars: Bars) -> Answers:
         (int(stamps_us[start]), int(stamps_us[stop - 1]), int(bars.asked_us[start]))
         for start, stop in pairwise([0, *cuts.tolist(), len(bars)])
     ]
-    return _coarse(runs)
+    return tuple(runs)
 
 
-def _coarse(answers: list[tuple[int, int, int]]) -> Answers:
-    """Join neighbours, those first that were asked for at about the same time, and say the earlier of both.
+def packed(answers: Answers) -> bytes:
+    """Write them small: pages of a walk follow each other at equal distances."""
+    differences = np.diff(np.array(answers, dtype="<i8"), axis=0, prepend=0).T
+    return zlib.compress(differences.tobytes(), 1)
 
-    What is said to be older than it is can be replaced by what is as old: by a value of the same minute. Said to be
-    newer, it would not be replaced by what is.
-    """
-    while len(answers) > _MOST_ANSWERS or any(a[2] == b[2] for a, b in pairwise(answers)):
-        apart = [abs(a[2] - b[2]) for a, b in pairwise(answers)]
-        at = apart.index(min(apart))
-        (first, _, one), (_, last, other) = answers[at : at + 2]
-        answers[at : at + 2] = [(first, last, min(one, other))]
-    return tuple(answers)
+
+def unpacked(answers: bytes) -> Answers:
+    """Read what `packed` wrote."""
+    if not answers:
+        return ()
+    columns = np.frombuffer(zlib.decompress(answers), dtype="<i8").reshape(3, -1)
+    return tuple(zip(*np.cumsum(columns, axis=1).tolist(), strict=True))
 
 
 def _confirmed_segment(segment: Segment, answers: Answers) -> Segment:
@@ -449,15 +451,18 @@ def _confirmed_segment(segment: Segment, answers: Answers) -> Segment:
     for start, after in pairwise([*starts, last + 1]):
         before = next(at for a, _, at in reversed(held) if a <= start)
         asked.append((start, after - 1, max([before, *(at for a, b, at in new if a <= start <= b)])))
-    return msgspec.structs.replace(segment, asked_at=max(at for _, _, at in asked), asked=_coarse(asked))
+    joined = [one for one, before in zip(asked, [(0, 0, 0), *asked], strict=False) if one[2] != before[2]]
+    ends = [*(first - 1 for first, _, _ in joined[1:]), last]
+    asked = [(first, end, at) for (first, _, at), end in zip(joined, ends, strict=True)]
+    return msgspec.structs.replace(segment, asked_at=max(at for _, _, at in asked), asked=packed(tuple(asked)))
 
 
 def _tail(group: Group, record: Record, bars: Bars) -> dict[str, Any]:
     if not len(bars):
-        return {"tail": b"", "tail_rows": 0, "tail_asked_at": 0, "tail_asked": ()}
+        return {"tail": b"", "tail_rows": 0, "tail_asked_at": 0, "tail_asked": b""}
     identity = group.identity("tail", record.version + 1, bars, record.coverage)
     tail = encode(bars, identity, by_date=group.period.by_date)
-    asked = {"tail_asked_at": identity.asked_at, "tail_asked": answers_of(bars)}
+    asked = {"tail_asked_at": identity.asked_at, "tail_asked": packed(answers_of(bars))}
     return {"tail": tail, "tail_rows": len(bars), **asked}
 
 

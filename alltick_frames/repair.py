@@ -413,7 +413,7 @@ def _rewrite(examined: _Examination, found: _Found) -> None:
     if found.bad_tail:
         begins = max((_slot_end(group, segment.last) for segment in base.segments), default=_FIRST)
         cut.append(Span(begins, _LAST))
-        base = msgspec.structs.replace(base, tail=b"", tail_rows=0, tail_asked_at=0, tail_asked=())
+        base = msgspec.structs.replace(base, tail=b"", tail_rows=0, tail_asked_at=0, tail_asked=b"")
     base = msgspec.structs.replace(base, segments=tuple(one for one in base.segments if one.key not in bad))
     deltas = [
         delta if number <= examined.trusted_upto and found.record is not None else _bars_alone(delta)
@@ -467,7 +467,7 @@ def _from_files(found: _Found, index: Index) -> Record:
                 size=len(content),
                 crc32=zlib.crc32(content),
                 asked_at=identity.asked_at,
-                asked=identity.asked,
+                asked=records.packed(identity.asked) if identity.asked else b"",
             )
         )
     # Later than any of the files, which the next repair would otherwise take for what is newer.

@@ -545,7 +545,7 @@ class Archive:
             size=len(value),
             crc32=zlib.crc32(value),
             asked_at=identity.asked_at,
-            asked=records.answers_of(bars),
+            asked=records.packed(records.answers_of(bars)),
         )
 
     def _delete(self, keys: Iterable[str]) -> None:

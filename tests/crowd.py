@@ -21,7 +21,7 @@ import polars as pl
 import pyarrow as pa
 
 import alltick_frames as at
-from alltick_frames import records, schemas, store
+from alltick_frames import schemas, store
 from alltick_frames.periods import Period
 from alltick_frames.store import Archive, Batch
 
@@ -135,8 +135,6 @@ def use_archive(directory: Path, process: int, threads: int, seconds: float, see
     """Read and write with as many *threads*."""
     # Folding, and deleting what was replaced, happen all the time.
     store.LOG_BYTES, store._GRACE_US = 20_000, 200_000  # noqa: SLF001
-    # Answers of the same second are told apart, as those of a minute are otherwise.
-    records._MOST_ANSWERS = 100_000  # noqa: SLF001
     archive = Archive.open(directory, "alltick")
     members = [
         Member(archive, process * threads + one, seed * 1_000 + process * threads + one) for one in range(threads)
