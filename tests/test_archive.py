@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NEVER: dict[str, Any] = {"network": "never", "token": None}
 IGNORE: dict[str, Any] = {"on_incomplete": "ignore"}
-KILLS = int(os.environ.get("ALLTICK_TEST_KILLS", "20"))
+KILLS = int(os.environ.get("ALLTICK_TEST_KILLS", "10"))
 
 
 @pytest.fixture

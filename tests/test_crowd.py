@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # `.ci/long` gives minutes.
-SECONDS = float(os.environ.get("ALLTICK_TEST_CROWD_SECONDS", "4"))
+SECONDS = float(os.environ.get("ALLTICK_TEST_CROWD_SECONDS", "2.5"))
 SEED = int(os.environ.get("ALLTICK_TEST_CROWD_SEED", "1"))
 ROOT = Path(__file__).parents[1]
 
