@@ -15,12 +15,13 @@ import time
 import weakref
 import zlib
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import filelock
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -81,6 +82,8 @@ _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REPAIR = "`alltick cache verify --repair`"
 # A reader that began with the old record is done, or reads the record again.
 _GRACE_US = 60_000_000
+# Who waits for a turn to write, how long, and how often it looks.
+_QUEUE, _TURN_WITHIN_S, _TURN_POLL_S = "writers.lock", 5.0, 0.005
 _PAUSES_S = (0.01, 0.05, 0.2, 0.0)
 _MOST_CONFLICTS = 1_000
 # Mapped segments kept for the next read; each is address space, not memory, and no descriptor.
@@ -349,7 +352,8 @@ class Archive:
             to_write.setdefault(Group(self.origin, code, period), []).append(batch)
         errors: list[StoreError] = []
         for attempt in range(_MOST_CONFLICTS):
-            overtaken = self._try_write(to_write, errors)
+            with self._turn():
+                overtaken = self._try_write(to_write, errors)
             if not overtaken:
                 break
             to_write = {group: to_write[group] for group in overtaken}
@@ -365,6 +369,20 @@ class Archive:
             self._catch_up(index)
         if self._log.size > self._fold_above:
             self._fold()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let writers go one after the other: it guards nothing, but who is overtaken again and again would starve."""
+        queue = filelock.FileLock(
+            self.directory / _QUEUE, timeout=_TURN_WITHIN_S, poll_interval=_TURN_POLL_S, thread_local=False
+        )
+        # One that was stopped in its turn holds nobody up for longer; elsewhere writing will say what is wrong.
+        with suppress(OSError):
+            queue.acquire()
+        try:
+            yield
+        finally:
+            queue.release(force=True)
 
     def put(self, view: View, changed: Change) -> None:
         """Make *changed* all that is known of a group, whatever the index says of it; for repairs alone."""
