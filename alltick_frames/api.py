@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
+    from alltick_frames.wire import Exchange
 
 __all__ = [
     "configure",
@@ -32,6 +33,11 @@ __all__ = [
     "estimate_kline",
     "export",
     "get_kline",
+    "get_last_trade",
+    "get_latest_kline",
+    "get_order_book",
+    "get_static_info",
+    "get_suspensions",
     "import_",
     "restatements",
     "scan_kline",
@@ -439,6 +445,327 @@ def estimate_kline(
       allowance  1,000 of 1,000 requests left today
     """
     return _default().estimate_kline(codes, period, range, refresh=refresh)
+
+
+def get_latest_kline(
+    codes: str | Iterable[str],
+    periods: Period | str | Iterable[Period | str] = "1m",
+    *,
+    frame: FrameKind | None = None,
+    on_incomplete: OnIncomplete | None = None,
+    max_wait: float | timedelta | None = None,
+    progress: Progress = None,
+) -> Any:
+    """Fetch the newest two bars of each code and period, the forming one marked.
+
+    One request takes up to 500 pairs of code and period (Free 5, Basic 100, Premium 200). Neither reads the archive nor
+    adds to it: for bars that are kept, ask `get_kline` or `update`. Vendor page: "POST /batch-kline".
+
+    Parameters
+    ----------
+    codes, periods
+        Every code in every period; 2h and 4h are not offered for stocks.
+    frame
+        `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+    on_incomplete
+        `"raise"`, `"warn"` or `"ignore"` what the vendor refuses or leaves out; default as configured, else raise.
+    max_wait
+        Seconds, or a timedelta: what would take longer is refused before the first request.
+    progress
+        True, False, or a function of requests done, requests in all and seconds to go.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        By code in the asked order, period in the asked order, then time:
+
+        ==================== ================= =======================================================
+        code, period         text
+        timestamp            timestamp[us,UTC] the vendor's stamp, the bar's open
+        open high low close  float64           unadjusted
+        volume turnover      float64           null where the vendor gives none; A shares in lots of 100
+        closed               bool              whether the bar can no longer change
+        ==================== ================= =======================================================
+
+    Raises
+    ------
+    ArgumentError
+        A code or period that cannot be.
+    IncompleteDataError
+        Codes that the vendor refuses or does not answer, each with its reason in `.missing`; the rest is in `.frame`.
+    UnknownCodeError, CodeNotPermittedError
+        The one code that was asked for is refused.
+    AuthenticationError, BudgetError, RateLimitError, TransportError, DecodeError
+        As of `get_kline`; `.frame` holds what came.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     bars = client.get_latest_kline(["BTCUSDT", "EURUSD"], ["1h", "1d"])
+    >>> bars.select("code", "period").unique(maintain_order=True).rows()
+    [('BTCUSDT', '1h'), ('BTCUSDT', '1d'), ('EURUSD', '1h'), ('EURUSD', '1d')]
+    """
+    return _default().get_latest_kline(
+        codes, periods, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress
+    )
+
+
+def get_last_trade(
+    codes: str | Iterable[str],
+    *,
+    frame: FrameKind | None = None,
+    on_incomplete: OnIncomplete | None = None,
+    max_wait: float | timedelta | None = None,
+    progress: Progress = None,
+) -> Any:
+    """Fetch the last trade of each code.
+
+    One request takes 50 codes (Free 5); more are split, because the vendor leaves the rest out without a word. There is
+    no history of trades to be had. The change on the day, which the API does not have, is the last price over the
+    previous close, the older of the newest two daily bars: see the example. The change over 24 hours is the same over
+    `get_kline(code, "1m", "24h")["close"][0]`. Vendor page: "GET /trade-tick".
+
+    Parameters
+    ----------
+    codes
+        One code or several, of any market.
+    frame, on_incomplete, max_wait, progress
+        As of `get_latest_kline`.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per code, in the asked order:
+
+        ========= ================= ==================================================================
+        code      text
+        timestamp timestamp[us,UTC] of the trade
+        price     float64
+        volume    float64           A shares: in shares (their bars and order books are in lots of 100)
+        turnover  float64           null for forex, metals and energy
+        side      text              `buy`: at the ask or above; `sell`: at the bid or below; `neutral`:
+                                    between; null for forex, metals, energy and CFD indices
+        seq       int64             the vendor's number of the quote: only good for telling repeats
+        ========= ================= ==================================================================
+
+    Raises
+    ------
+    ArgumentError
+        A code that cannot be.
+    IncompleteDataError
+        Codes that the vendor refuses or does not answer, each with its reason in `.missing`; the rest is in `.frame`.
+    UnknownCodeError, CodeNotPermittedError
+        The one code that was asked for is refused.
+    AuthenticationError, BudgetError, RateLimitError, TransportError, DecodeError
+        As of `get_kline`; `.frame` holds what came.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> import polars as pl
+    >>> codes = ["700.HK", "BTCUSDT"]
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     last = client.get_last_trade(codes)
+    ...     days = client.get_latest_kline(codes, "1d")
+    >>> previous = days.group_by("code").agg(pl.col("close").sort_by("timestamp").first())
+    >>> change = last.join(previous, on="code").select("code", day_change=pl.col("price") / pl.col("close") - 1)
+    >>> change.height
+    2
+    """
+    return _default().get_last_trade(
+        codes, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress
+    )
+
+
+def get_order_book(
+    codes: str | Iterable[str],
+    levels: int | None = None,
+    *,
+    frame: FrameKind | None = None,
+    on_incomplete: OnIncomplete | None = None,
+    max_wait: float | timedelta | None = None,
+    progress: Progress = None,
+) -> Any:
+    """Fetch the order book of each code.
+
+    One request takes 50 codes (Free 5), as of `get_last_trade`. The vendor has 10 levels of Hong Kong stocks, 5 of A
+    shares and crypto, and 1 of everything else. Vendor page: "GET /depth-tick".
+
+    Parameters
+    ----------
+    codes
+        One code or several, of any market.
+    levels
+        At most so many of each side; default all that there are. It saves no request.
+    frame, on_incomplete, max_wait, progress
+        As of `get_latest_kline`.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per code, side and level: bids before asks, the best level first:
+
+        =========== ================= ================================================================
+        code        text
+        timestamp   timestamp[us,UTC] of the quote
+        side        text              `bid` or `ask`
+        level       int32             1 is the best
+        price       float64
+        volume      float64           A shares in lots of 100; null where the vendor gives none
+        seq         int64             the vendor's number of the quote: only good for telling repeats
+        limit_state text              null if there are both sides
+        =========== ================= ================================================================
+
+        `limit_state` is a hint and no more: `limit_up` (bids only) and `limit_down` (asks only) of A shares, which
+        alone have price limits; `one_sided` of others; `empty` if there is neither side, outside trading hours or of a
+        product that is halted or delisted: then the code has a single row without side, level, price and volume.
+
+    Raises
+    ------
+    ArgumentError
+        A code or number of levels that cannot be.
+    IncompleteDataError
+        Codes that the vendor refuses or does not answer, each with its reason in `.missing`; the rest is in `.frame`.
+    UnknownCodeError, CodeNotPermittedError
+        The one code that was asked for is refused.
+    AuthenticationError, BudgetError, RateLimitError, TransportError, DecodeError
+        As of `get_kline`; `.frame` holds what came.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     book = client.get_order_book(["700.HK", "EURUSD"], levels=1)
+    >>> book.select("code", "side", "level").rows()
+    [('700.HK', 'bid', 1), ('700.HK', 'ask', 1), ('EURUSD', 'bid', 1), ('EURUSD', 'ask', 1)]
+    """
+    return _default().get_order_book(
+        codes, levels, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress
+    )
+
+
+def get_static_info(
+    codes: str | Iterable[str],
+    *,
+    frame: FrameKind | None = None,
+    on_incomplete: OnIncomplete | None = None,
+    max_wait: float | timedelta | None = None,
+    progress: Progress = None,
+) -> Any:
+    """Fetch names, lot sizes and share capital of stocks.
+
+    One request takes 50 codes (Free 5). That a stock is answered does not prove that the plan has its quotes. Vendor
+    page: "GET /static_info".
+
+    Parameters
+    ----------
+    codes
+        Stocks of Hong Kong, the US and the mainland (.HK .US .SH .SZ); nothing else has static info.
+    frame, on_incomplete, max_wait, progress
+        As of `get_latest_kline`.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per code, in the asked order; null where the vendor gives nothing:
+
+        ============================= ======= ========================================================
+        code                          text
+        name_en, name_cn, name_hk     text    English, simplified and traditional Chinese
+        exchange, board, currency     text    such as SEHK, HKEquity, HKD
+        lot_size                      int64   shares in a lot
+        total_shares                  int64
+        circulating_shares, hk_shares int64   the latter of Hong Kong only
+        eps, eps_ttm, bps             float64 earnings and net assets per share, in `currency`
+        dividend_yield                float64 the vendor does not say if per cent or an amount
+        ============================= ======= ========================================================
+
+    Raises
+    ------
+    ArgumentError
+        A code that cannot be, or one that is no stock.
+    IncompleteDataError
+        Codes that the vendor refuses or does not answer, each with its reason in `.missing`; the rest is in `.frame`.
+    UnknownCodeError, CodeNotPermittedError
+        The one code that was asked for is refused.
+    AuthenticationError, BudgetError, RateLimitError, TransportError, DecodeError
+        As of `get_kline`; `.frame` holds what came.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     info = client.get_static_info(["700.HK", "AAPL.US"])
+    >>> info["currency"].to_list()
+    ['HKD', 'USD']
+    """
+    return _default().get_static_info(
+        codes, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress
+    )
+
+
+def get_suspensions(
+    exchange: Exchange,
+    *,
+    frame: FrameKind | None = None,
+    on_incomplete: OnIncomplete | None = None,
+    max_wait: float | timedelta | None = None,
+    progress: Progress = None,
+) -> Any:
+    """Fetch the trading halts and resumptions of the last year on one exchange.
+
+    Each exchange may be asked once a minute, on every plan: a second call within the minute waits. As a rule one request
+    brings all of them; where the vendor gives a page at a time, so many requests a minute apart. Vendor page: "GET
+    /api/suspension".
+
+    Parameters
+    ----------
+    exchange
+        `"sse"` (Shanghai), `"nyse"` or `"nasdaq"`; there are none of Shenzhen's and Hong Kong's.
+    frame, on_incomplete, max_wait, progress
+        As of `get_latest_kline`.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per announcement, the newest first. Times are taken as the exchange's own, which the vendor does not say:
+        `timestamp[us]` in Asia/Shanghai or America/New_York. Everything but code and symbol may be null.
+
+        =========================== ========= ========================================================
+        code                        text      as other calls take it: 600000.SH, AAPL.US
+        symbol                      text      as the vendor has it here: 600000, AAPL
+        name, reason                text
+        halt_date, resume_date      date
+        halted_at                   timestamp
+        halt_period                 text      sse only
+        quotes_resume_at            timestamp nyse and nasdaq: when quoting begins again
+        resumes_at                  timestamp when trading begins again
+        source_exchange             text      nyse and nasdaq
+        pause_threshold_price       float64   nasdaq only
+        published_at                timestamp
+        =========================== ========= ========================================================
+
+    Raises
+    ------
+    ArgumentError
+        Another exchange.
+    IncompleteDataError
+        Records that are on no page, or cells that cannot be read; what there is is in `.frame`.
+    AuthenticationError, BudgetError, RateLimitError, TransportError, DecodeError
+        As of `get_kline`; `.frame` holds what came.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     halts = client.get_suspensions("nasdaq")
+    >>> halts.schema["halted_at"].time_zone
+    'America/New_York'
+    """
+    return _default().get_suspensions(
+        exchange, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress
+    )
 
 
 def coverage(

@@ -56,8 +56,8 @@ class State(msgspec.Struct):
         How many times longer than the plan's the windows were after the last throttling.
     delays
         From their slots to their answers, of the last requests of all who use the token.
-    batches
-        The last slots of `/batch-kline`, whose own window is longer than that of all.
+    own
+        The last slots of each endpoint whose own window is longer than that of all.
     """
 
     slots: list[float] = []
@@ -68,7 +68,7 @@ class State(msgspec.Struct):
     stretch: float = 1.0
     stretched_at: float = 0.0
     delays: list[float] = []
-    batches: list[float] = []
+    own: dict[str, list[float]] = {}
 
 
 class Budget:
@@ -91,10 +91,8 @@ class Budget:
 
         Slots are given in order: one for later would hold up all that can go before it.
         """
-        if endpoint == "kline":
-            return 0.0
-        rate, slots = self.plan.batch_kline, self.state.batches
-        if len(slots) < rate.requests:
+        rate, slots = self.plan.own_rate(endpoint), self.state.own.get(endpoint, [])
+        if rate is None or len(slots) < rate.requests:
             return 0.0
         opens = slots[-rate.requests] + (rate.seconds + self._pad_s()) * self._stretch(now)
         return max(0.0, opens - self._next_slot(now))
@@ -116,8 +114,9 @@ class Budget:
         self._forget(now)
         state = self.state
         state.slots.append(slot)
-        if endpoint == "batch_kline":
-            state.batches = [*state.batches, slot][-self.plan.batch_kline.requests - _GIVEN_BACK :]
+        own = self.plan.own_rate(endpoint)
+        if own is not None:
+            state.own[endpoint] = [*state.own.get(endpoint, []), slot][-own.requests - _GIVEN_BACK :]
         _count(state.seconds, int(slot), 1)
         _count(state.minutes, int(slot // _MINUTE_S), 1)
         return slot
@@ -142,7 +141,7 @@ class Budget:
     def give_back(self, slot: float) -> None:
         """Return a slot that was not used: it counts no more, and if it was the last one another gets it."""
         state = self.state
-        for slots in (state.slots, state.batches):
+        for slots in (state.slots, *state.own.values()):
             if slot in slots:
                 slots.remove(slot)
         # Of an old one the counts may be forgotten already.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import numbers
 import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, overload
 
 from anyio.lowlevel import checkpoint, current_token
 
-from alltick_frames import clocks, holdings, kline, porting, scan, schemas, updating
+from alltick_frames import clocks, holdings, kline, porting, scan, schemas, surveys, updating
 from alltick_frames import estimate as estimates
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
@@ -31,6 +32,7 @@ from alltick_frames.errors import (
 )
 from alltick_frames.fetch import fetch
 from alltick_frames.frames import to_frame
+from alltick_frames.inquiry import Memory
 from alltick_frames.ledger import ledger_for
 from alltick_frames.notices import tell
 from alltick_frames.periods import Period
@@ -59,11 +61,14 @@ if TYPE_CHECKING:
     from alltick_frames.harvests import Harvest
     from alltick_frames.kline import Forming
     from alltick_frames.ledger import Ledger
+    from alltick_frames.plans import Endpoint, Plan
     from alltick_frames.progress import Progress
     from alltick_frames.spans import Span
-    from alltick_frames.wire import Group
+    from alltick_frames.wire import Exchange, Group, SymbolsEndpoint
 
 __all__ = ["AsyncClient", "Client", "KlineOptions"]
+
+S = TypeVar("S", bound="surveys.AnySurvey")
 
 
 _FREE_ASSUMED = (
@@ -133,6 +138,7 @@ class AsyncClient:
     _loop: object
     _archive: Archive | None
     _lock: threading.Lock
+    _memory: Memory
     _remembered: bool
     _said_free: bool
     _said_skew: bool
@@ -253,6 +259,111 @@ class AsyncClient:
                     await self._fetch(call, report)
             self._judge_scan(scanned, call)
         return scanned.lazy()
+
+    async def get_latest_kline(
+        self,
+        codes: str | Iterable[str],
+        periods: Period | str | Iterable[Period | str] = "1m",
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch the newest bars of many codes; see `alltick_frames.get_latest_kline`."""
+        survey = self._newest_bars(codes, periods, frame, on_incomplete, max_wait)
+        return await self._answer(survey, progress)
+
+    async def get_last_trade(
+        self,
+        codes: str | Iterable[str],
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch the last trades of many codes; see `alltick_frames.get_last_trade`."""
+        survey = self._symbols("trade_tick", codes, None, frame, on_incomplete, max_wait)
+        return await self._answer(survey, progress)
+
+    async def get_order_book(
+        self,
+        codes: str | Iterable[str],
+        levels: int | None = None,
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch the order books of many codes; see `alltick_frames.get_order_book`."""
+        survey = self._symbols("depth_tick", codes, levels, frame, on_incomplete, max_wait)
+        return await self._answer(survey, progress)
+
+    async def get_static_info(
+        self,
+        codes: str | Iterable[str],
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch what the vendor knows of many stocks; see `alltick_frames.get_static_info`."""
+        survey = self._symbols("static_info", codes, None, frame, on_incomplete, max_wait)
+        return await self._answer(survey, progress)
+
+    async def get_suspensions(
+        self,
+        exchange: Exchange,
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch an exchange's trading halts; see `alltick_frames.get_suspensions`."""
+        return await self._answer(self._halts(exchange, frame, on_incomplete, max_wait), progress)
+
+    async def _answer(self, survey: surveys.AnySurvey, progress: Progress) -> Any:
+        if survey.requests_left:
+            with progress_bars.shown(progress, str(survey)) as report:
+                await self._inquire(survey, report)
+        return self._show(survey)
+
+    def _newest_bars(
+        self,
+        codes: str | Iterable[str],
+        periods: Period | str | Iterable[Period | str],
+        frame: FrameKind | None,
+        on_incomplete: OnIncomplete | None,
+        max_wait: float | timedelta | None,
+    ) -> surveys.BarsSurvey:
+        make = functools.partial(surveys.BarsSurvey.of, codes, periods)
+        return self._begin_survey(make, frame, on_incomplete, max_wait)
+
+    def _halts(
+        self,
+        exchange: Exchange,
+        frame: FrameKind | None,
+        on_incomplete: OnIncomplete | None,
+        max_wait: float | timedelta | None,
+    ) -> surveys.HaltsSurvey:
+        make = functools.partial(surveys.HaltsSurvey.of, exchange)
+        return self._begin_survey(make, frame, on_incomplete, max_wait)
+
+    def _symbols(
+        self,
+        endpoint: SymbolsEndpoint,
+        codes: str | Iterable[str],
+        levels: int | None,
+        frame: FrameKind | None,
+        on_incomplete: OnIncomplete | None,
+        max_wait: float | timedelta | None,
+    ) -> surveys.SymbolsSurvey:
+        make = functools.partial(surveys.SymbolsSurvey.of, endpoint, codes, levels=levels)
+        return self._begin_survey(make, frame, on_incomplete, max_wait)
 
     async def coverage(
         self,
@@ -499,31 +610,63 @@ class AsyncClient:
         self._know_plan()
         archive = self._archived()
         walks = kline.to_ask(questions, archive, self.settings.plan)
-        if walks and self.settings.token is None:
+        if walks:
+            self._require_token()
+            tell(self._agree_on_plan())
+            what = str(questions[0]) if len(questions) == 1 else f"{_UPDATING} of {len(questions)} series"
+            tell(self._say_price(self._price(walks), what, options.max_wait))
+        before = {(code, one.period): archive.known(code, one.period).rows for one in questions for code in one.codes}
+        return _Call(options, {(code, one.period): one for one in questions for code in one.codes}, walks, before)
+
+    def _require_token(self) -> None:
+        if self.settings.token is None:
             raise ConfigError(
                 "no token: set the environment variable ALLTICK_TOKEN or ALLTICK_TOKEN_FILE, or call "
                 "alltick_frames.configure(token=...); `alltick demo` works without one"
             )
-        if walks:
-            tell(self._agree_on_plan())
-            tell(self._say_price(questions, walks))
-        before = {(code, one.period): archive.known(code, one.period).rows for one in questions for code in one.codes}
-        return _Call(options, {(code, one.period): one for one in questions for code in one.codes}, walks, before)
 
-    def _say_price(
-        self, questions: Sequence[kline.Question], walks: Mapping[Group, Sequence[Walk]]
-    ) -> list[AllTickWarning]:
+    def _begin_survey(
+        self,
+        make: Callable[[surveys.Options, Plan, Memory], S],
+        frame: FrameKind | None,
+        on_incomplete: OnIncomplete | None,
+        max_wait: float | timedelta | None,
+    ) -> S:
+        """Judge what can be judged before anything is sent, and see that the rest can be."""
+        options = surveys.Options(
+            frame=_one_of("frame", frame or self.settings.frame, FrameKind),
+            on_incomplete=_one_of("on_incomplete", on_incomplete or self.settings.on_incomplete, OnIncomplete),
+            max_wait=_duration("max_wait", max_wait),
+            clock=clocks.CallClock(),
+        )
+        self._know_plan()
+        survey = make(options, self.settings.plan, self._memory)
+        if self.settings.network == "never":
+            raise ArgumentError(
+                f"network='never': the archive holds bars, and no {survey.what} of anything; use network='auto'"
+            )
+        if survey.requests_left:
+            self._require_token()
+            tell(self._agree_on_plan())
+            price = self._price_of(survey.endpoint, survey.requests_left)
+            tell(self._say_price(price, str(survey), options.max_wait))
+        return survey
+
+    async def _inquire(self, survey: surveys.AnySurvey, report: Report) -> None:
+        await survey.work(self._connected(), self.settings.plan, survey.options.clock, report)
+
+    def _show(self, survey: surveys.AnySurvey) -> Any:
+        return self._deliver(to_frame(survey.table(self.settings), survey.options.frame), survey.verdict())
+
+    def _say_price(self, price: Price, what: str, max_wait: timedelta | None) -> list[AllTickWarning]:
         """Refuse what takes longer than the caller waits; say beforehand what takes long."""
-        price = self._price(walks)
         longest = price.waits_for
-        question = questions[0]
-        what = str(question) if len(questions) == 1 else f"{_UPDATING} of {len(questions)} series"
-        if question.max_wait is not None and longest > question.max_wait:
+        if max_wait is not None and longest > max_wait:
             raise BudgetError(
-                f"max_wait={question.max_wait.total_seconds():,.0f} s does not suffice: {what} takes {price}. "
+                f"max_wait={max_wait.total_seconds():,.0f} s does not suffice: {what} takes {price}. "
                 f"Nothing was sent; ask for less, or for a longer wait"
             )
-        if question.max_wait is not None or (longest <= _SAID_FROM and price.suffices):
+        if max_wait is not None or (longest <= _SAID_FROM and price.suffices):
             return []
         then = f"It should end by {clocks.utc_now() + longest:%Y-%m-%d %H:%M}Z"
         if not price.suffices:
@@ -533,12 +676,15 @@ class AsyncClient:
         return [LongWaitWarning(f"{what} takes {price}. {then}")]
 
     def _price(self, walks: Mapping[Group, Sequence[Walk]]) -> Price:
+        return estimates.price(walks, self.settings.plan, clocks.utc_now(), self._standing())
+
+    def _price_of(self, endpoint: Endpoint, requests: int) -> Price:
+        return estimates.price_of(endpoint, requests, self.settings.plan, self._standing())
+
+    def _standing(self) -> estimates.Standing:
         settings = self.settings
         ledger = None if settings.token is None else self._ledger(settings.token)
-        return estimates.price(
-            walks,
-            settings.plan,
-            clocks.utc_now(),
+        return estimates.Standing(
             left_today=None if ledger is None else ledger.left_today(settings.plan),
             queue_s=0.0 if ledger is None else ledger.queue_s(settings.plan) or 0.0,
             latency_s=LATENCY_GUESS_S if self._transport is None else self._transport.latency_s,
@@ -687,6 +833,7 @@ class AsyncClient:
         self._forget_connections()
         self._archive = None
         self._lock = threading.Lock()
+        self._memory = Memory()
         self._remembered = False
         self._said_free = False
         self._said_skew = False
@@ -872,6 +1019,77 @@ class Client:
             with progress_bars.shown(None, str(call.options)) as report:
                 self._background.run(lambda post: client._fetch(call, post), report)
         client._judge_scan(scanned, call)
+
+    def get_latest_kline(
+        self,
+        codes: str | Iterable[str],
+        periods: Period | str | Iterable[Period | str] = "1m",
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch the newest bars of many codes; see `alltick_frames.get_latest_kline`."""
+        return self._answer(self._client._newest_bars(codes, periods, frame, on_incomplete, max_wait), progress)
+
+    def get_last_trade(
+        self,
+        codes: str | Iterable[str],
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch the last trades of many codes; see `alltick_frames.get_last_trade`."""
+        survey = self._client._symbols("trade_tick", codes, None, frame, on_incomplete, max_wait)
+        return self._answer(survey, progress)
+
+    def get_order_book(
+        self,
+        codes: str | Iterable[str],
+        levels: int | None = None,
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch the order books of many codes; see `alltick_frames.get_order_book`."""
+        survey = self._client._symbols("depth_tick", codes, levels, frame, on_incomplete, max_wait)
+        return self._answer(survey, progress)
+
+    def get_static_info(
+        self,
+        codes: str | Iterable[str],
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch what the vendor knows of many stocks; see `alltick_frames.get_static_info`."""
+        survey = self._client._symbols("static_info", codes, None, frame, on_incomplete, max_wait)
+        return self._answer(survey, progress)
+
+    def get_suspensions(
+        self,
+        exchange: Exchange,
+        *,
+        frame: FrameKind | None = None,
+        on_incomplete: OnIncomplete | None = None,
+        max_wait: float | timedelta | None = None,
+        progress: Progress = None,
+    ) -> Any:
+        """Fetch an exchange's trading halts; see `alltick_frames.get_suspensions`."""
+        return self._answer(self._client._halts(exchange, frame, on_incomplete, max_wait), progress)
+
+    def _answer(self, survey: surveys.AnySurvey, progress: Progress) -> Any:
+        if survey.requests_left:
+            with progress_bars.shown(progress, str(survey)) as report:
+                self._background.run(lambda post: self._client._inquire(survey, post), report)
+        return self._client._show(survey)
 
     def update(
         self,

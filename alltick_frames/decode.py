@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from alltick_frames.wire import Answer, BatchRequest, Group
 
-__all__ = ["BadRow", "Page", "batch_pages", "kline_page"]
+__all__ = ["BadRow", "Page", "batch_pages", "check_ret", "kline_page", "no_json"]
 
 _OK = 200
 _THROTTLED = 429
@@ -71,6 +71,14 @@ class Page:
     received: int
     bad: tuple[BadRow, ...] = ()
     exact: tuple[tuple[int, str, str], ...] = ()
+
+
+class HasRet(Protocol):
+    """What all envelopes have but those of halts."""
+
+    ret: int | None
+    msg: str | None
+    error_msg: str | None
 
 
 class _Bar(msgspec.Struct, gc=False):
@@ -183,8 +191,8 @@ def batch_pages(answer: Answer, request: BatchRequest) -> dict[Group, Page]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         why = str(error)
     if why:
-        raise _no_json(answer, why)
-    _check_ret(envelope, answer, request.codes)
+        raise no_json(answer, why)
+    check_ret(envelope, answer, request.codes)
     pages = {}
     for group, raw in _groups((envelope.data and envelope.data.kline_list) or [], request):
         # As its own `/kline` answer, of which it has all but the envelope.
@@ -225,10 +233,11 @@ def _read(answer: Answer) -> tuple[_Envelope, list[BadRow]]:
         return _leniently(_untyped.decode(answer.body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         why = str(error)
-    raise _no_json(answer, why)
+    raise no_json(answer, why)
 
 
-def _no_json(answer: Answer, why: str) -> DecodeError:
+def no_json(answer: Answer, why: str) -> DecodeError:
+    """Make the error for a body that cannot be read at all."""
     return DecodeError(
         f"the answer (HTTP {answer.status}, {len(answer.body)} bytes) is not the service's JSON: {why} "
         f"(trace {answer.trace})"
@@ -275,7 +284,8 @@ def _stamp_of(row: Any) -> int | None:
     return int(_microseconds(np.array([stamp], dtype=np.int64))[0])
 
 
-def _check_ret(envelope: _Envelope | _BatchEnvelope, answer: Answer, codes: Sequence[str]) -> None:
+def check_ret(envelope: HasRet, answer: Answer, codes: Sequence[str]) -> None:
+    """Judge an answer by its `ret`; raises what it means."""
     if envelope.ret is None and envelope.error_msg is not None:
         # The gateway's own throttle has no ret; it was seen with HTTP 429 only, but the status may be lost.
         raise api_error(_THROTTLED, envelope.error_msg, answer.trace, codes)
@@ -289,7 +299,7 @@ def _check_ret(envelope: _Envelope | _BatchEnvelope, answer: Answer, codes: Sequ
 
 
 def _check_envelope(envelope: _Envelope, answer: Answer, request: KlineRequest) -> None:
-    _check_ret(envelope, answer, request.codes)
+    check_ret(envelope, answer, request.codes)
     data = envelope.data
     if data is None:
         return
@@ -379,7 +389,7 @@ def _rows_as_text(answer: Answer) -> list[dict[str, Any]]:
     except (ValueError, RecursionError) as error:
         # The typed pass does not look into what it skips.
         why = str(error)
-    raise _no_json(answer, why)
+    raise no_json(answer, why)
 
 
 def _nullable(column: list[float | Literal[""] | None]) -> pa.Array:

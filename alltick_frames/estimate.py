@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from alltick_frames.backfill import Walk
     from alltick_frames.kline import Question
     from alltick_frames.periods import Period
-    from alltick_frames.plans import Plan
+    from alltick_frames.plans import Endpoint, Plan
     from alltick_frames.store import Archive
     from alltick_frames.wire import Group
 
-__all__ = ["Estimate", "Price", "estimate", "permitted", "price"]
+__all__ = ["Estimate", "Price", "Standing", "estimate", "permitted", "price", "price_of"]
 
 _NAMED_AT_MOST = 5
 
@@ -145,14 +145,20 @@ def permitted(walks: Mapping[Group, Sequence[Walk]], plan: Plan) -> dict[Group, 
     return {group: some for group, some in walks.items() if plan.name != "free" or group[0] in FREE_CODES}
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a token stands: requests left of its day, seconds until its next slot, and how long an answer takes."""
+
+    left_today: int | None
+    queue_s: float
+    latency_s: float
+
+
 def price(
     walks: Mapping[Group, Sequence[Walk]],
     plan: Plan,
     now: datetime,
-    *,
-    left_today: int | None,
-    queue_s: float,
-    latency_s: float,
+    standing: Standing,
 ) -> Price:
     """Say what *walks* cost."""
     sets = freshness.sets(walks, plan, now)
@@ -160,14 +166,26 @@ def price(
     alone = [walk for group, some in walks.items() if group not in at_once for walk in some]
     every = [walk for some in walks.values() for walk in some]
     # The newest bars may show that more is lacking.
-    fewest = len(sets) + workload.requests_for(alone, plan, now, latency_s)[0]
-    requests = fewest, len(sets) + workload.requests_for(every, plan, now, latency_s)[1]
-    fewest_s, most_s = workload.seconds_for(requests, plan, latency_s)
+    fewest = len(sets) + workload.requests_for(alone, plan, now, standing.latency_s)[0]
+    requests = fewest, len(sets) + workload.requests_for(every, plan, now, standing.latency_s)[1]
+    fewest_s, most_s = workload.seconds_for(requests, plan, standing.latency_s)
     between_sets_s = max(0, len(sets) - 1) * plan.batch_kline.seconds / plan.batch_kline.requests
     fewest_s, most_s = max(fewest_s, between_sets_s), most_s + between_sets_s
-    seconds = (fewest_s + queue_s, most_s + queue_s) if most_s else (0.0, 0.0)
+    return _priced(requests, (fewest_s, most_s) if most_s else None, plan, standing)
+
+
+def price_of(endpoint: Endpoint, requests: int, plan: Plan, standing: Standing) -> Price:
+    """Say what *requests* to one endpoint cost, of which each is known to be needed."""
+    own = plan.own_rate(endpoint)
+    own_s = 0.0 if own is None else own.seconds / own.requests
+    taken_s = (requests - 1) * max(workload.interval_s(plan), own_s) + standing.latency_s
+    return _priced((requests, requests), (taken_s, taken_s), plan, standing)
+
+
+def _priced(requests: tuple[int, int], taken_s: tuple[float, float] | None, plan: Plan, standing: Standing) -> Price:
+    seconds = (0.0, 0.0) if taken_s is None else (taken_s[0] + standing.queue_s, taken_s[1] + standing.queue_s)
     a_day = plan.day.requests
-    return Price(requests, seconds, a_day if left_today is None else left_today, a_day, plan.name)
+    return Price(requests, seconds, a_day if standing.left_today is None else standing.left_today, a_day, plan.name)
 
 
 def estimate(

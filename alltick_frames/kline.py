@@ -38,6 +38,7 @@ __all__ = [
     "Question",
     "Verdict",
     "by_group",
+    "clock_skew",
     "held_bars",
     "judge",
     "rows_held",
@@ -309,7 +310,7 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
             starts[code] = start
             held_from[code] = min([finality.instant(start.key_us), *(held.start for held in evidence.held(known))])
     late = [code for code, start in starts.items() if not start.reason]
-    notices = (*_clock_skew(harvests), *_late_starts(question, {code: starts[code] for code in late}, archive))
+    notices = (*_clock_skews(harvests), *_late_starts(question, {code: starts[code] for code in late}, archive))
     missing = [gap for gap in missing if not _waived(gap, question)]
     message = _message(missing, held_from, question.network) if missing else ""
     return _verdict(missing, message, question.on_incomplete, notices)
@@ -318,7 +319,7 @@ def judge(question: Question, harvests: Sequence[Harvest], archive: Archive, pla
 def verdict_on(missing: Sequence[Missing], harvests: Sequence[Harvest], on_incomplete: OnIncomplete) -> Verdict:
     """Say what the vendor could not give of many questions."""
     message = _message(missing, {}, "auto") if missing else ""
-    return _verdict(missing, message, on_incomplete, _clock_skew(harvests))
+    return _verdict(missing, message, on_incomplete, _clock_skews(harvests))
 
 
 def _verdict(
@@ -352,8 +353,12 @@ def _missing(gap: evidence.Gap, code: str, question: Question, walked: Sequence[
     return Missing(code, question.period, gap.span, gap.reason, detail)
 
 
-def _clock_skew(harvests: Sequence[Harvest]) -> tuple[ClockSkewWarning, ...]:
-    skew = max((harvest.skew for harvest in harvests), key=abs, default=timedelta())
+def _clock_skews(harvests: Sequence[Harvest]) -> tuple[ClockSkewWarning, ...]:
+    return clock_skew(max((harvest.skew for harvest in harvests), key=abs, default=timedelta()))
+
+
+def clock_skew(skew: timedelta) -> tuple[ClockSkewWarning, ...]:
+    """Say so if the server's clock is far from ours."""
     if abs(skew) <= _SKEW_BORNE:
         return ()
     ours, seconds = ("behind", skew) if skew > timedelta() else ("ahead of", -skew)

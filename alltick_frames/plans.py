@@ -36,8 +36,10 @@ _YEAR = timedelta(days=365.25)
 DEPTH_TOLERANCE = 0.1
 
 
-# What a limit of its own can be on; the figures of `Plan` have these names.
-Endpoint = Literal["kline", "batch_kline"]
+# What a request can be sent to.
+Endpoint = Literal[
+    "kline", "batch_kline", "trade_tick", "depth_tick", "static_info", "halts_sse", "halts_nyse", "halts_nasdaq"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,14 @@ class Plan:
 
     @property
     def rates(self) -> tuple[Rate, ...]:
-        """All that hold back a request to `/kline`, but for the day's."""
+        """All that hold back every request, but for the day's."""
         return self.kline, self.combined, self.minute
+
+    def own_rate(self, endpoint: Endpoint) -> Rate | None:
+        """Give the rate that *endpoint* has beside those of all requests together; None if there is no such one."""
+        if endpoint == "batch_kline":
+            return self.batch_kline
+        return self.halts if endpoint.startswith("halts_") else None
 
     @property
     def history(self) -> timedelta | None:

@@ -14,8 +14,13 @@ __all__ = [
     "GAPS",
     "IMPORTED",
     "KLINE",
+    "LAST_TRADES",
+    "LATEST",
+    "ORDER_BOOK",
     "RESTATEMENTS",
+    "STATIC_INFO",
     "UPDATED",
+    "halts",
 ]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -24,6 +29,66 @@ QUANTITIES = ("volume", "turnover")
 
 CODE = pa.field("code", pa.dictionary(pa.int32(), pa.string()), nullable=False)
 CLOSED = pa.field("closed", pa.bool_(), nullable=False)
+
+# What `get_last_trade` returns.
+LAST_TRADES = pa.schema(
+    [
+        CODE,
+        pa.field("timestamp", TIMESTAMP),
+        pa.field("price", pa.float64(), nullable=False),
+        pa.field("volume", pa.float64()),
+        pa.field("turnover", pa.float64()),
+        pa.field("side", pa.string()),
+        pa.field("seq", pa.int64()),
+    ]
+)
+
+# What `get_order_book` returns: one row per level, or one without if the book is empty.
+ORDER_BOOK = pa.schema(
+    [
+        CODE,
+        pa.field("timestamp", TIMESTAMP),
+        pa.field("side", pa.string()),
+        pa.field("level", pa.int32()),
+        pa.field("price", pa.float64()),
+        pa.field("volume", pa.float64()),
+        pa.field("seq", pa.int64()),
+        pa.field("limit_state", pa.string()),
+    ]
+)
+
+# What `get_static_info` returns.
+STATIC_INFO = pa.schema(
+    [
+        CODE,
+        *(pa.field(name, pa.string()) for name in ("name_en", "name_cn", "name_hk", "exchange", "board", "currency")),
+        *(pa.field(name, pa.int64()) for name in ("lot_size", "total_shares", "circulating_shares", "hk_shares")),
+        *(pa.field(name, pa.float64()) for name in ("eps", "eps_ttm", "bps", "dividend_yield")),
+    ]
+)
+
+
+def halts(zone: str) -> pa.Schema:
+    """Give the schema of what `get_suspensions` returns of an exchange in *zone*."""
+    local = pa.timestamp("us", tz=zone)
+    return pa.schema(
+        [
+            pa.field("code", pa.string(), nullable=False),
+            pa.field("symbol", pa.string(), nullable=False),
+            pa.field("name", pa.string()),
+            pa.field("reason", pa.string()),
+            pa.field("halt_date", pa.date32()),
+            pa.field("halted_at", local),
+            pa.field("halt_period", pa.string()),
+            pa.field("resume_date", pa.date32()),
+            pa.field("quotes_resume_at", local),
+            pa.field("resumes_at", local),
+            pa.field("source_exchange", pa.string()),
+            pa.field("pause_threshold_price", pa.float64()),
+            pa.field("published_at", local),
+        ]
+    )
+
 
 # One code's bars of one period.
 BARS = pa.schema(
@@ -36,6 +101,9 @@ BARS = pa.schema(
 
 # What `get_kline` returns.
 KLINE = pa.schema([CODE, *BARS])
+
+# What `get_latest_kline` returns.
+LATEST = pa.schema([CODE, pa.field("period", pa.string(), nullable=False), *BARS, CLOSED])
 
 # What `coverage` returns: half-open spans; trading dates at 00:00 UTC for 1d, 1w and 1mo.
 COVERAGE = pa.schema(

@@ -16,7 +16,7 @@ __all__ = ["BEGINNING", "Missing", "Reason", "Span", "SpanSet"]
 # Before any bar of any vendor: the left edge of `range="max"`.
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 
-Reason = Literal["beyond_reach", "beyond_plan", "lost", "not_pageable", "invalid", "refused", "not_held"]
+Reason = Literal["beyond_reach", "beyond_plan", "lost", "not_pageable", "invalid", "refused", "not_held", "no_data"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,24 +78,27 @@ class Missing:
 
     Attributes
     ----------
+    period, span
+        Of what has no period, such as a last trade, None and the moment of asking.
     reason
         `beyond_reach`: a stock's history past the newest 500 bars. `beyond_plan`: older than the plan sells.
         `lost`: a hole that can no longer be asked for. `not_pageable`: the server ignores end times for this
         code. `invalid`: a bar that cannot be true. `refused`: the vendor refused the code. `not_held`: not in the
-        archive, and `network="never"` was said.
+        archive, and `network="never"` was said. `no_data`: left out of the vendor's answer.
     detail
         What is known beyond the reason: the vendor's words, the bar's raw values.
     """
 
     code: str
-    period: Period
+    period: Period | None
     span: Span
     reason: Reason
     detail: str = ""
 
     def __str__(self) -> str:
         detail = f": {self.detail}" if self.detail else ""
-        return f"{self.code} {self.period.value} {self.span} {self.reason}{detail}"
+        where = "" if self.period is None else f"{self.period.value} {self.span} "
+        return f"{self.code} {where}{self.reason}{detail}"
 
 
 def _short(instant: datetime) -> str:

@@ -41,11 +41,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LATENCY_GUESS_S", "Transport"]
 
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_READ_S = 30.0
+_TIMEOUT = httpx.Timeout(_READ_S, connect=10.0)
+# An answer may trickle in within the read timeout of each piece; all of it must be there by then. Some requests are
+# given several times as long.
+_ANSWERED_WITHIN_S = 60
 # A page is some 100 kB; nothing honest comes near this.
 _LARGEST_BODY = 16 * 2**20
-# An answer may trickle in within the read timeout of each piece; all of it must be there by then.
-_ANSWERED_WITHIN_S = 60
 _GZIP = 16 + zlib.MAX_WBITS
 _HEADERS = {"User-Agent": f"alltick_frames/{__version__}", "Accept-Encoding": "gzip"}
 # Time to open a connection before the reserved slot comes. Longer, and an idle connection may be closed meanwhile.
@@ -135,22 +137,24 @@ class Transport:
                 unused = False  # or given back there
                 slot = await self.ledger.wait_for(slot, request.endpoint)
                 asked_at, sent_s = clock(), time.monotonic()
-                patience.deadline = anyio.current_time() + _ANSWERED_WITHIN_S
+                patience.deadline = anyio.current_time() + _ANSWERED_WITHIN_S * request.patience
             elif event == _ANSWERED:
                 self.ledger.arrived(slot)
 
-        envelope, gets = request.envelope(trace), request.method == "GET"
-        query, body = (f"&query={quote(envelope, safe='')}", None) if gets else ("", envelope)
+        parameters, body = request.parameters(trace), request.body(trace)
         _ours.set(True)
         try:
             with anyio.fail_after(None) as patience:
                 response = await self._http.handle_async_request(
                     httpx.Request(
                         request.method,
-                        f"{self._base_url}{request.path}?token={quote(self._token.reveal(), safe='')}{query}",
+                        f"{self._base_url}{request.path}?token={quote(self._token.reveal(), safe='')}{parameters}",
                         headers=_HEADERS | ({"Content-Type": "application/json"} if body else {}),
                         content=body,
-                        extensions={"timeout": _TIMEOUT.as_dict(), "trace": on_event},
+                        extensions={
+                            "timeout": _TIMEOUT.as_dict() | {"read": _READ_S * request.patience},
+                            "trace": on_event,
+                        },
                     )
                 )
                 try:

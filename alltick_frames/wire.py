@@ -8,7 +8,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,7 +19,7 @@ from alltick_frames.periods import Period
 from alltick_frames.plans import FREE_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from alltick_frames.errors import AllTickError
@@ -28,9 +29,13 @@ __all__ = [
     "PAGE_BARS",
     "Answer",
     "BatchRequest",
+    "Exchange",
     "Group",
+    "HaltsRequest",
     "KlineRequest",
     "Request",
+    "SymbolsEndpoint",
+    "SymbolsRequest",
     "api_error",
     "excerpt",
     "new_trace",
@@ -44,6 +49,11 @@ _BATCH_BARS = 2
 
 # A code and a period: what `/batch-kline` counts as a group.
 Group = tuple[str, Period]
+# What takes a list of codes.
+SymbolsEndpoint = Literal["trade_tick", "depth_tick", "static_info"]
+# Those whose halts are told of: there is no page of Shenzhen's or Hong Kong's.
+Exchange = Literal["sse", "nyse", "nasdaq"]
+_HALTS_OF: Mapping[str, Endpoint] = {"sse": "halts_sse", "nyse": "halts_nyse", "nasdaq": "halts_nasdaq"}
 
 # A whole bar fits; whatever else a server sends must not fill messages and logs.
 _EXCERPT = 400
@@ -55,8 +65,29 @@ _TOO_MANY = 429
 _FIRST_REDIRECT, _FIRST_CLIENT_ERROR, _FIRST_SERVER_ERROR = 300, 400, 500
 
 
+class _Query:
+    """A request whose envelope travels as the parameter `query`."""
+
+    __slots__ = ()
+
+    method: ClassVar = "GET"
+    patience: ClassVar = 1
+
+    def envelope(self, trace: str) -> bytes:
+        """Make the compact JSON."""
+        raise NotImplementedError
+
+    def parameters(self, trace: str) -> str:
+        """Give what follows the token in the URL."""
+        return f"&query={quote(self.envelope(trace), safe='')}"
+
+    def body(self, _trace: str) -> bytes | None:
+        """Give the body, if there is one."""
+        return None
+
+
 @dataclass(frozen=True, slots=True)
-class KlineRequest:
+class KlineRequest(_Query):
     """GET `/kline`: the newest *count* bars of *code*, or those at or before *end*.
 
     `adjust_type` is always 0: the API offers nothing else.
@@ -67,7 +98,6 @@ class KlineRequest:
     end: datetime | None = None
     count: int = PAGE_BARS
 
-    method: ClassVar = "GET"
     endpoint: ClassVar[Endpoint] = "kline"
 
     @property
@@ -94,6 +124,7 @@ class BatchRequest:
 
     method: ClassVar = "POST"
     endpoint: ClassVar[Endpoint] = "batch_kline"
+    patience: ClassVar = 1
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -105,12 +136,72 @@ class BatchRequest:
         """The path below the host."""
         return f"/{family_of(self.groups[0][0]).value}/batch-kline"
 
-    def envelope(self, trace: str) -> bytes:
+    def parameters(self, _trace: str) -> str:
+        """Give what follows the token in the URL: nothing."""
+        return ""
+
+    def body(self, trace: str) -> bytes | None:
         """Make the JSON that travels as the body."""
         return _envelope(trace, {"data_list": [_asked(*group, 0, _BATCH_BARS) for group in self.groups]})
 
 
-Request = KlineRequest | BatchRequest
+@dataclass(frozen=True, slots=True)
+class SymbolsRequest(_Query):
+    """GET `/trade-tick`, `/depth-tick` or `/static_info`: the latest of each of *codes*, which are of one family."""
+
+    endpoint: SymbolsEndpoint
+    codes: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """The path below the host."""
+        return f"/{family_of(self.codes[0]).value}/{_SYMBOLS_PATHS[self.endpoint]}"
+
+    def envelope(self, trace: str) -> bytes:
+        """Make the compact JSON that travels as the `query` parameter."""
+        return _envelope(trace, {"symbol_list": [{"code": code} for code in self.codes]})
+
+
+@dataclass(frozen=True, slots=True)
+class HaltsRequest:
+    """GET `/api/suspension/{exchange}`: halts and resumptions, newest first; all of them, or a *page* of *size*."""
+
+    exchange: Exchange
+    page: int | None = None
+    size: int | None = None
+
+    method: ClassVar = "GET"
+    # "Use a long read timeout" (vendor page "GET /api/suspension").
+    patience: ClassVar = 2
+    codes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Each exchange's page has a limit of its own."""
+        return _HALTS_OF[self.exchange]
+
+    @property
+    def path(self) -> str:
+        """The path below the host."""
+        return f"/api/suspension/{self.exchange}"
+
+    def parameters(self, _trace: str) -> str:
+        """Give what follows the token in the URL; this endpoint knows neither `query` nor `trace`."""
+        given = {"page": self.page, "size": self.size}
+        return "".join(f"&{name}={value}" for name, value in given.items() if value is not None)
+
+    def body(self, _trace: str) -> bytes | None:
+        """Give the body: there is none."""
+        return None
+
+
+_SYMBOLS_PATHS: Mapping[SymbolsEndpoint, str] = {
+    "trade_tick": "trade-tick",
+    "depth_tick": "depth-tick",
+    "static_info": "static_info",
+}
+
+Request = KlineRequest | BatchRequest | SymbolsRequest | HaltsRequest
 
 
 def _asked(code: str, period: Period, end: int, count: int) -> dict[str, str | int]:

@@ -74,6 +74,8 @@ def before_commit(archive: Archive, monkeypatch: pytest.MonkeyPatch, act: Callab
         return commit(plans)
 
     monkeypatch.setattr(archive, "_commit", late)
+    # Who acts in another's turn does not wait for it to end.
+    monkeypatch.setattr(store, "_TURN_WITHIN_S", 0.05)
 
 
 def in_process(source: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:

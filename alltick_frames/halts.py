@@ -1,0 +1,253 @@
+"""Answers of `/api/suspension/*` to one table; and which page to ask for next. Pure.
+
+The endpoints have an envelope of their own. Their page documents paging and denies it in its notes, so the first
+request asks for no page; where that brings less than there is, for all of it at once; and where a page has a limit,
+for one after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pyarrow as pa
+
+from alltick_frames import schemas
+from alltick_frames.decode import check_ret, no_json
+from alltick_frames.errors import TransportError
+from alltick_frames.wire import HaltsRequest, excerpt, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from alltick_frames.wire import Answer, Exchange
+
+__all__ = ["Page", "Reading", "halts_page", "halts_table", "zone_of"]
+
+_ZONES: Mapping[Exchange, str] = {
+    "sse": "Asia/Shanghai",
+    "nyse": "America/New_York",
+    "nasdaq": "America/New_York",
+}
+_SUFFIXES: Mapping[Exchange, str] = {"sse": "SH", "nyse": "US", "nasdaq": "US"}
+
+Record = dict[str, Any]
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer: its *records* as sent, and how many there are in *total*, on how many *pages*."""
+
+    records: tuple[Record, ...]
+    total: int
+    pages: int
+
+
+class _Envelope(msgspec.Struct, rename={"total_count": "totalCount", "total_pages": "totalPages"}):
+    success: bool | None = None
+    error: str | None = None
+    total_count: int | None = None
+    total_pages: int | None = None
+    data: list[dict[str, Any]] | None = None
+    # The gateway's own answers have the envelope of the other endpoints.
+    ret: int | None = None
+    msg: str | None = None
+    error_msg: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Envelope, strict=False)
+
+
+def halts_page(answer: Answer, _request: HaltsRequest) -> Page:
+    """Read one page.
+
+    Raises
+    ------
+    ApiError
+        The gateway refused.
+    TransportError
+        The vendor's source of halts failed (HTTP 500, `success` false), or another server error.
+    DecodeError
+        No JSON, or another envelope.
+    """
+    envelope, why = _Envelope(), ""
+    try:
+        envelope = _decoder.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        why = str(error)
+    if envelope.success is False or envelope.error is not None:
+        raise TransportError(
+            f"the vendor's source of halts failed: {excerpt(envelope.error or 'no reason given')} "
+            f"(HTTP {answer.status}, trace {answer.trace}); it may be asked once a minute, try again later"
+        )
+    refused = refusal(answer, ())
+    if refused is not None:
+        raise refused
+    if why:
+        raise no_json(answer, why)
+    if envelope.success is None:
+        check_ret(envelope, answer, ())
+    records = tuple(envelope.data or ())
+    return Page(records, max(envelope.total_count or 0, len(records)), envelope.total_pages or 1)
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far the halts of one exchange have been read.
+
+    Attributes
+    ----------
+    records
+        Without repeats, in the order of the pages.
+    total
+        How many the vendor says there are.
+    """
+
+    exchange: Exchange
+    records: dict[tuple[tuple[str, str], ...], Record] = field(default_factory=dict)
+    total: int = 0
+    _next: HaltsRequest | None = field(init=False)
+    _largest: int = 0
+
+    def __post_init__(self) -> None:
+        self._next = HaltsRequest(self.exchange)
+
+    @property
+    def next_request(self) -> HaltsRequest | None:
+        """What to ask for next; None at the end."""
+        return self._next
+
+    @property
+    def requests_left(self) -> int:
+        """How many requests follow, as far as is known."""
+        if self._next is None:
+            return 0
+        return max(1, math.ceil((self.total - len(self.records)) / (self._next.size or self.total or 1)))
+
+    @property
+    def lacking(self) -> int:
+        """How many records the vendor has and has not given."""
+        return max(0, self.total - len(self.records))
+
+    def absorb(self, page: Page) -> None:
+        """Take in the answer to `next_request`."""
+        asked, before = self._next, len(self.records)
+        for record in page.records:
+            self.records.setdefault(tuple(sorted((name, str(cell)) for name, cell in record.items())), record)
+        self.total = max(self.total, page.total)
+        self._largest = max(self._largest, len(page.records))
+        came = len(self.records) - before
+        if asked is None or not self.lacking or (page.pages <= 1 and asked.page is None and not page.total):
+            self._next = None
+        elif asked.page is None:
+            self._next = HaltsRequest(self.exchange, 1, self.total)
+        elif asked.page == 1 or came:
+            self._next = HaltsRequest(self.exchange, asked.page + 1, self._largest)
+        else:
+            self._next = None
+
+    def refused(self) -> bool:
+        """Say whether there is another way to ask, after an error; a size may be too large."""
+        if self._next is None or self._next.size is None or self._next.size <= self._largest:
+            return False
+        self._next = HaltsRequest(self.exchange, 2)
+        return True
+
+
+def zone_of(exchange: Exchange) -> str:
+    """Name the zone of an exchange's times: its own, which no page of the vendor's says."""
+    return _ZONES[exchange]
+
+
+def halts_table(exchange: Exchange, records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
+    """Make one table of *records*, and name what cannot be read in them."""
+    zone = ZoneInfo(_ZONES[exchange])
+    flaws: list[str] = []
+
+    def read(record: Record, name: str, reader: Callable[[str], Any]) -> Any:
+        text = "" if record.get(name) is None else str(record[name]).strip()
+        try:
+            return reader(text) if text else None
+        except ValueError:
+            flaws.append(f"{record.get('symbol')}: {name}={excerpt(text)!r}")
+            return None
+
+    rows = []
+    for record in records:
+        halt_day, resume_day = (read(record, name, _date) for name in ("haltDate", "resumeDate"))
+        halted = read(record, "haltDateTime", _moment) or _joined(halt_day, read(record, "haltTime", _moment))
+        resumed_at = _joined(resume_day, read(record, "resumeTime", _moment))
+        resumes = read(record, "resumeDateTime", _moment)
+        symbol = read(record, "symbol", str)
+        if symbol is None:
+            flaws.append(f"a record without a symbol: {excerpt(str(record))}")
+            continue
+        rows.append(
+            {
+                "code": f"{symbol}.{_SUFFIXES[exchange]}",
+                "symbol": symbol,
+                "name": read(record, "symbolName", str),
+                "reason": read(record, "haltReason", str),
+                "halt_date": halt_day or (halted and _day_of(halted)),
+                "halted_at": _local(halted, zone),
+                "halt_period": read(record, "haltPeriod", str),
+                "resume_date": resume_day or (resumes and _day_of(resumes)),
+                # Of the American exchanges `resumeTime` is that of quotes, trading follows some minutes later.
+                "quotes_resume_at": _local(resumed_at, zone) if exchange != "sse" else None,
+                "resumes_at": _local(resumes or (resumed_at if exchange == "sse" else None), zone),
+                "source_exchange": read(record, "sourceExchange", str),
+                "pause_threshold_price": read(record, "pauseThresholdPrice", _price),
+                "published_at": _local(_joined(None, read(record, "publishDate", _moment)), zone),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=schemas.halts(_ZONES[exchange])), flaws
+
+
+Moment = datetime | date | time
+
+
+def _moment(text: str) -> Moment:
+    """Read any of the three forms that the page has: a date, a time, or both."""
+    for kind in (date, time):
+        try:
+            return kind.fromisoformat(text)
+        except ValueError:
+            continue
+    return datetime.fromisoformat(text)
+
+
+def _date(text: str) -> date:
+    return _day_of(_moment(text))
+
+
+def _day_of(moment: Moment) -> date:
+    if isinstance(moment, datetime):
+        return moment.date()
+    if isinstance(moment, time):
+        raise ValueError("a time has no date")  # noqa: TRY004  # of text, that is
+    return moment
+
+
+def _joined(day: date | None, moment: Moment | None) -> datetime | None:
+    """Give the instant that a date and a time name, or a moment that is one by itself."""
+    if isinstance(moment, datetime):
+        return moment
+    return datetime.combine(day, moment) if day is not None and isinstance(moment, time) else None
+
+
+def _local(moment: Moment | None, zone: ZoneInfo) -> datetime | None:
+    if not isinstance(moment, datetime):
+        return None
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+
+
+def _price(text: str) -> float:
+    price = float(text)
+    if not math.isfinite(price):
+        raise ValueError(text)
+    return price
