@@ -715,9 +715,9 @@ def get_suspensions(
 ) -> Any:
     """Fetch the trading halts and resumptions of the last year on one exchange.
 
-    Each exchange may be asked once a minute, on every plan: a second call within the minute waits. As a rule one request
-    brings all of them; where the vendor gives a page at a time, so many requests a minute apart. Vendor page: "GET
-    /api/suspension".
+    Each exchange may be asked once a minute, on every plan: a second call within the minute waits. As a rule one
+    request brings all of them; where the vendor gives a page at a time, so many requests a minute apart. Vendor page:
+    "GET /api/suspension".
 
     Parameters
     ----------
@@ -729,8 +729,8 @@ def get_suspensions(
     Returns
     -------
     polars.DataFrame, pandas.DataFrame or pyarrow.Table
-        One row per announcement, the newest first. Times are taken as the exchange's own, which the vendor does not say:
-        `timestamp[us]` in Asia/Shanghai or America/New_York. Everything but code and symbol may be null.
+        One row per announcement, the newest first. Times are taken as the exchange's own, which the vendor does not
+        say: `timestamp[us]` in Asia/Shanghai or America/New_York. Everything but code and symbol may be null.
 
         =========================== ========= ========================================================
         code                        text      as other calls take it: 600000.SH, AAPL.US

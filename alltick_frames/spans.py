@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
     from alltick_frames.periods import Period
 
-__all__ = ["BEGINNING", "Missing", "Reason", "Span", "SpanSet"]
+__all__ = ["BEGINNING", "MOMENT", "Missing", "Reason", "Span", "SpanSet"]
 
 # Before any bar of any vendor: the left edge of `range="max"`.
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
+# The length of the span of what has none.
+MOMENT = timedelta(microseconds=1)
 
 Reason = Literal["beyond_reach", "beyond_plan", "lost", "not_pageable", "invalid", "refused", "not_held", "no_data"]
 
@@ -97,8 +99,10 @@ class Missing:
 
     def __str__(self) -> str:
         detail = f": {self.detail}" if self.detail else ""
-        where = "" if self.period is None else f"{self.period.value} {self.span} "
-        return f"{self.code} {where}{self.reason}{detail}"
+        period = "" if self.period is None else f"{self.period.value} "
+        # A moment of asking tells nobody anything.
+        span = f"{self.span} " if self.span.end - self.span.start > MOMENT else ""
+        return f"{self.code} {period}{span}{self.reason}{detail}"
 
 
 def _short(instant: datetime) -> str:

@@ -26,7 +26,7 @@ from alltick_frames.errors import (
 from alltick_frames.inquiry import Inquiry, Memory
 from alltick_frames.kline import Verdict, clock_skew
 from alltick_frames.periods import Period
-from alltick_frames.spans import Missing, Span
+from alltick_frames.spans import MOMENT, Missing, Span
 from alltick_frames.wire import BatchRequest, Exchange, Group, HaltsRequest, SymbolsRequest
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ __all__ = ["AnySurvey", "BarsSurvey", "HaltsSurvey", "Options", "Survey", "Symbo
 Item = TypeVar("Item", str, Group)
 
 _NAMED_AT_MOST = 5
-_MOMENT = timedelta(microseconds=1)
 # Each attempt costs a minute.
 _HALTS_FAULTS, _HALTS_EVERY_S = 3, 60
 _TABLES: Mapping[SymbolsEndpoint, tuple[str, pa.Schema]] = {
@@ -125,7 +124,7 @@ class Survey(Generic[Item]):
     def _missing(self, item: Item) -> Iterable[Missing]:
         code, period = item if isinstance(item, tuple) else (item, None)
         now = self.options.clock.start
-        gap = partial(Missing, code, period, Span(now, now + _MOMENT))
+        gap = partial(Missing, code, period, Span(now, now + MOMENT))
         if item in self.findings.refused:
             yield gap("refused", str(self.findings.refused[item]))
         elif item not in self.findings.found:
@@ -236,7 +235,7 @@ class BarsSurvey(Survey[Group]):
 
     def _judge(self, group: Group) -> Judged:
         page, answer = self.findings.found[group]
-        walk = walk_for(*group, Span(answer.server_now - _MOMENT, answer.server_now), open_end=True)
+        walk = walk_for(*group, Span(answer.server_now - MOMENT, answer.server_now), open_end=True)
         return Judged.of(page, walk, answer.server_now, answer.asked_at)
 
 
@@ -312,7 +311,7 @@ class HaltsSurvey:
         if self.reading.lacking:
             said.append(("no_data", f"{self.reading.lacking} of {self.reading.total} records are on no page"))
         said += [("invalid", flaw) for flaw in self._flaws]
-        missing = [Missing(self.exchange, None, Span(now, now + _MOMENT), *gap) for gap in said]
+        missing = [Missing(self.exchange, None, Span(now, now + MOMENT), *gap) for gap in said]
         return _verdict(missing, len(self.reading.records), self.what, self.options)
 
 
