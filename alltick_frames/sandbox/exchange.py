@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from alltick_frames.sandbox import batch, books, kline, static, ticks
+from alltick_frames.sandbox import batch, books, halts, kline, static, ticks
 from alltick_frames.sandbox.delivery import WAYS, Answer, Delivery
 from alltick_frames.sandbox.envelopes import envelope
 from alltick_frames.sandbox.faults import DAMAGE
@@ -55,6 +55,7 @@ _PATHS: Mapping[str, tuple[Family, _Endpoint]] = {
     f"/{family}/{endpoint.name}": (family, endpoint) for endpoint in _ENDPOINTS for family in endpoint.families
 }
 """Path to family and endpoint; only what is listed is answered."""
+_HALT_PATHS: Mapping[str, str] = {f"/api/suspension/{exchange}": exchange for exchange in halts.EXCHANGES}
 
 _AFTER_ADMISSION = {*WAYS, *DAMAGE}
 """Faults of an answer that was made; all others are answers instead."""
@@ -85,6 +86,8 @@ class Exchange:
             "num": None,
             "groups": None,
             "codes": None,
+            "page": None,
+            "size": None,
             "trace": None,
             "answer": "ok",
             "bars": 0,
@@ -112,7 +115,8 @@ class Exchange:
     def _answer(self) -> Answer:
         try:
             self._authenticate()
-            return self._members()
+            exchange = _HALT_PATHS.get(self._request.url.path)
+            return self._members() if exchange is None else self._halts(exchange)
         except Refusal as refusal:
             self._entry["answer"] = refusal.name
             refused = envelope(refusal.name, self._state.readings)
@@ -135,6 +139,17 @@ class Exchange:
         data = self._admitted(endpoint.name, self._read)
         members, self._entry["bars"] = endpoint.answer(self._state, family, data)
         return Answer(200, _JSON, _compact({"ret": 200, "msg": "ok", "trace": self._trace, **members}))
+
+    def _halts(self, exchange: str) -> Answer:
+        if self._request.method != "GET":
+            raise Refusal("not_found")
+        query = self._admitted(f"suspension/{exchange}", self._read_halts)
+        return Answer(200, _JSON, _compact(halts.answer(self._state, exchange, query)))
+
+    def _read_halts(self) -> halts.HaltQuery:
+        query = halts.HaltQuery(*(self._request.query_params.get(name) for name in ("page", "size")))
+        self._entry |= {"page": query.page, "size": query.size}
+        return query
 
     def _admitted(self, name: str, read: Callable[[], _Read]) -> _Read:
         """Count a request to the endpoint called *name* and return what it says, or raise what stops it before."""
