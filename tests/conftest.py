@@ -37,7 +37,14 @@ def server(shared_server: at.sandbox.Sandbox) -> Iterator[at.sandbox.Sandbox]:
     shared_server.reset()
     shared_server.end_replays()
     shared_server.configure(
-        readings=asdict(Readings()), faults={}, latency_ms=0, jitter_ms=0, plan="professional", limits=False
+        readings=asdict(Readings()),
+        faults={},
+        latency_ms=0,
+        jitter_ms=0,
+        plan="professional",
+        limits=False,
+        books={},
+        silent_codes=[],
     )
     shared_server.set_clock(NOW, frozen=True)
 

@@ -146,12 +146,19 @@ def test_integers_sent_as_text_are_refused_as_the_pages_have_it(server: Sandbox)
 SYMBOLS = {"symbol_list": [{"code": "700.HK"}, {"code": "UNH.US"}]}
 
 
-@pytest.mark.xfail(reason="the sandbox serves bars only", strict=True)
-@pytest.mark.parametrize("endpoint", ["depth-tick", "trade-tick", "static_info"])
-def test_a_sample_of_ticks_is_answered(server: Sandbox, endpoint: str) -> None:
+@pytest.mark.parametrize(
+    ("endpoint", "listed", "name"),
+    [
+        ("depth-tick", "tick_list", "code"),
+        ("trade-tick", "tick_list", "code"),
+        ("static_info", "static_info_list", "symbol"),
+    ],
+)
+def test_a_sample_of_codes_is_answered(server: Sandbox, endpoint: str, listed: str, name: str) -> None:
     query = quote(spaced("python_http_test2", SYMBOLS), safe="")
     status, answer = ask(server, f"{STOCK}/{endpoint}?token=TOKEN&query={query}", JSON)
     assert (status, answer["ret"], answer["trace"]) == (200, 200, "python_http_test2")
+    assert [row[name] for row in answer["data"][listed]] == ["700.HK", "UNH.US"]
 
 
 def test_the_page_of_batch_kline_is_answered(server: Sandbox) -> None:

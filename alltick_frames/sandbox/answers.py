@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alltick_frames.sandbox.bars import FIELDS, STAMP, TURNOVER, VOLUME, Bars, Ints
+from alltick_frames.sandbox.cells import (
+    ABSENT,
+    MISSING,
+    SHOWN_DECIMALS,
+    decimal_text,
+    emptied,
+    has_volume,
+    json_number,
+)
 from alltick_frames.sandbox.ladders import ladder
-from alltick_frames.sandbox.products import AssetClass, Product
 from alltick_frames.sandbox.replay import calendar_of
 
 if TYPE_CHECKING:
     from alltick_frames.sandbox.periods import Period
+    from alltick_frames.sandbox.products import Product
     from alltick_frames.sandbox.readings import Readings
 
 __all__ = ["closed", "kline_data", "truth"]
@@ -22,11 +31,6 @@ __all__ = ["closed", "kline_data", "truth"]
 _WIRE_NAMES = ("timestamp", "open_price", "high_price", "low_price", "close_price", "volume", "turnover")
 _AFTER_OPEN = ("close_price", "high_price", "low_price")
 _WIRE_ORDER = ("timestamp", "open_price", "close_price", "high_price", "low_price", "volume", "turnover")
-# Recorded answers print six decimals with trailing zeros; finer ticks print what they need.
-_SHOWN_DECIMALS = 6
-_COUNTS_TICKS = {AssetClass.FOREX, AssetClass.METAL, AssetClass.ENERGY, AssetClass.CFD_INDEX}
-_MISSING = object()
-_ABSENT: dict[str, object] = {"": "", "null": None, "0": "0", "missing": _MISSING}
 
 
 def kline_data(
@@ -41,18 +45,9 @@ def kline_data(
     head = {code_name: code, "kline_type": period.number}
     if readings.fields == "extra":
         head |= {"symbol": code, "adjust": {"type": 0, "factors": [1.5, None]}}
-    data = head | {list_name: _named(rows, readings)}
-    if rows:
-        return {"data": data}
-    empty: dict[str, dict[str, Any]] = {
-        "[]": {"data": data},
-        "null": {"data": data | {list_name: None}},
-        "missing": {"data": head},
-        "data {}": {"data": {}},
-        "data null": {"data": None},
-        "data missing": {},
-    }
-    return empty[readings.empty_answer]
+    if not rows:
+        return emptied(head, list_name, readings)
+    return {"data": head | {list_name: _named(rows, readings)}}
 
 
 def _named(rows: list[dict[str, Any]], readings: Readings) -> list[dict[str, Any]]:
@@ -79,40 +74,32 @@ def _rows(bars: Bars, product: Product | None, readings: Readings) -> list[dict[
         columns += [[_shortest(value) for value in bars[field].tolist()] for field in range(1, len(FIELDS))]
     else:
         columns += _model_columns(bars, product, readings)
-    absent = _ABSENT[readings.empty_volume]
+    absent = ABSENT[readings.empty_volume]
     for field in (VOLUME, TURNOVER):
         columns[field] = [absent if text is None else text for text in columns[field]]
     if readings.numbers == "json":
-        columns = [[_number(text) for text in column] for column in columns]
+        columns = [[json_number(text) for text in column] for column in columns]
     named = dict(zip(_WIRE_NAMES, columns, strict=True))
     rows = [
         dict(zip(_WIRE_ORDER, cells, strict=True)) for cells in zip(*(named[name] for name in _WIRE_ORDER), strict=True)
     ]
-    if absent is _MISSING:
-        return [{name: cell for name, cell in row.items() if cell is not _MISSING} for row in rows]
+    if absent is MISSING:
+        return [{name: cell for name, cell in row.items() if cell is not MISSING} for row in rows]
     return rows
 
 
 def _model_columns(bars: Bars, product: Product, readings: Readings) -> list[list[Any]]:
     count = bars.shape[1]
-    padding = _SHOWN_DECIMALS if readings.prices == "six_decimals" else 0
+    padding = SHOWN_DECIMALS if readings.prices == "six_decimals" else 0
     prices = [
-        [_decimal(ticks, product.decimals, padding) for ticks in bars[field].tolist()] for field in range(1, VOLUME)
+        [decimal_text(ticks, product.decimals, padding) for ticks in bars[field].tolist()] for field in range(1, VOLUME)
     ]
-    no_volume = (readings.forex_volume == "none" and product.asset_class in _COUNTS_TICKS) or (
-        readings.index_volume == "none" and product.asset_class is AssetClass.INDEX
-    )
-    volume: list[Any] = [None] * count if no_volume else [str(units) for units in bars[VOLUME].tolist()]
+    amounts = has_volume(product, readings)
+    volume: list[Any] = [str(units) for units in bars[VOLUME].tolist()] if amounts else [None] * count
     turnover: list[Any] = [None] * count
-    if product.has_turnover and not no_volume:
-        turnover = [_decimal(value, product.decimals, padding) for value in bars[TURNOVER].tolist()]
+    if product.has_turnover and amounts:
+        turnover = [decimal_text(value, product.decimals, padding) for value in bars[TURNOVER].tolist()]
     return [*prices, volume, turnover]
-
-
-def _decimal(ticks: int, decimals: int, padding: int) -> str:
-    digits = str(ticks).zfill(decimals + 1)
-    text = f"{digits[:-decimals]}.{digits[-decimals:]}"
-    return text.ljust(len(text) + padding - decimals, "0") if padding else text.rstrip("0").rstrip(".")
 
 
 def _shortest(value: float) -> str | None:
@@ -121,12 +108,6 @@ def _shortest(value: float) -> str | None:
         return None
     text = repr(value)
     return f"{Decimal(text):f}" if "e" in text else text.removesuffix(".0")
-
-
-def _number(text: Any) -> Any:
-    if not isinstance(text, str) or not text:
-        return text
-    return float(text) if "." in text else int(text)
 
 
 def _arranged(rows: list[dict[str, Any]], readings: Readings, *, newest_page: bool) -> list[dict[str, Any]]:

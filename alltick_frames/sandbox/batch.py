@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alltick_frames.sandbox import kline
-from alltick_frames.sandbox.kline import KlineQuery, Refusal
+from alltick_frames.sandbox.refusals import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from alltick_frames.sandbox.kline import KlineQuery
     from alltick_frames.sandbox.products import Family
     from alltick_frames.sandbox.state import State
 
-__all__ = ["answer", "batch_queries", "envelope_of_body"]
+__all__ = ["answer", "envelope_of_body"]
 
 _MOST_BARS = 2
 # Under the reading that leaves groups out.
@@ -37,7 +36,7 @@ def envelope_of_body(body: bytes) -> tuple[str, Any]:
     return kline.envelope_of_query(text)
 
 
-def batch_queries(data: dict[str, Any]) -> list[KlineQuery]:
+def _batch_queries(data: dict[str, Any]) -> list[KlineQuery]:
     """Return the checked groups of a ``data`` object, or raise the refusal they earn."""
     listed = data.get("data_list")
     if not isinstance(listed, list) or not listed or not all(isinstance(group, dict) for group in listed):
@@ -45,9 +44,9 @@ def batch_queries(data: dict[str, Any]) -> list[KlineQuery]:
     return [kline.kline_query(group) for group in listed]
 
 
-def answer(state: State, family: Family, queries: Sequence[KlineQuery]) -> tuple[dict[str, Any], int]:
+def answer(state: State, family: Family, data: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Return the members of the answer that follow ``trace``, and how many bars they hold."""
-    readings = state.readings
+    queries, readings = _batch_queries(data), state.readings
     surplus = len(queries) > state.plan.groups or any(query.num > _MOST_BARS for query in queries)
     if surplus and readings.surplus == "ret_603":
         raise Refusal("level_not_enough")
@@ -56,7 +55,7 @@ def answer(state: State, family: Family, queries: Sequence[KlineQuery]) -> tuple
     for query in queries[: state.plan.groups]:
         try:
             # The endpoint is for the newest bars, whatever end is asked for.
-            members, count = kline.answer(state, family, replace(query, end=0, num=min(query.num, _MOST_BARS)))
+            members, count = kline.answer_query(state, family, replace(query, end=0, num=min(query.num, _MOST_BARS)))
         except Refusal as refused:
             if refused.name != "code_unauthorized" and readings.batch_bad_code == "refused":
                 raise

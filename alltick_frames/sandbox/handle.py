@@ -65,7 +65,10 @@ class Sandbox:
             ``plan``; ``limits`` (True, False, or ``"count"`` to count without rejecting); ``count_rejected``;
             ``readings`` (a mapping, see `alltick_frames.sandbox.readings.Readings`); ``faults`` (fault name
             to probability, replacing those before); ``fault_seed``; ``fail_next`` (a count and a fault
-            name); ``clock`` (``{"at": ..., "frozen": ...}``); ``latency_ms``; ``jitter_ms``; ``seed``.
+            name); ``clock`` (``{"at": ..., "frozen": ...}``); ``latency_ms``; ``jitter_ms``; ``seed``;
+            ``books`` (code to what its order book is to look like, one of `sandbox.books.SHAPES`, replacing
+            those before: ``{"002035.SZ": "limit_up"}``); ``silent_codes`` (a list of codes that the server
+            happens to know no tick of, replacing those before).
 
         Raises
         ------

@@ -12,6 +12,7 @@ from alltick_frames.sandbox.answers import kline_data
 from alltick_frames.sandbox.bars import STAMP
 from alltick_frames.sandbox.periods import PERIOD_OF_NUMBER, Period, aligned
 from alltick_frames.sandbox.products import AssetClass, Family, family_of
+from alltick_frames.sandbox.refusals import Refusal
 from alltick_frames.sandbox.sessions import DAY_S
 
 if TYPE_CHECKING:
@@ -24,21 +25,13 @@ if TYPE_CHECKING:
     from alltick_frames.sandbox.replay import Replay
     from alltick_frames.sandbox.state import State
 
-__all__ = ["KlineQuery", "Refusal", "answer", "envelope_of_query", "kline_query"]
+__all__ = ["KlineQuery", "answer", "answer_query", "envelope_of_query", "kline_query"]
 
 _TRACE_LENGTH = 64
 _MILLISECONDS_FROM = 10**11
 _STOCK_BARS = 500
 # Of the metals the precious ones, by their hours.
 _END_LISTED = {(AssetClass.FOREX, "forex"), (AssetClass.CRYPTO, "crypto"), (AssetClass.METAL, "metal")}
-
-
-class Refusal(Exception):  # noqa: N818 - not an error of ours: the answer, by its name in ENVELOPES
-    """The request is answered by an error envelope."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +73,13 @@ def kline_query(data: dict[str, Any]) -> KlineQuery:
     return KlineQuery(code, period, end, num)  # type: ignore[arg-type]  # ints, as just checked
 
 
-def answer(state: State, family: Family, query: KlineQuery) -> tuple[dict[str, Any], int]:
+def answer(state: State, family: Family, data: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Return the members of the answer that follow ``trace``, and how many bars they hold."""
+    return answer_query(state, family, kline_query(data))
+
+
+def answer_query(state: State, family: Family, query: KlineQuery) -> tuple[dict[str, Any], int]:
+    """Return the same for fields that were checked."""
     source = state.source(query.code)
     if source is None or family_of(query.code) is not family:
         raise Refusal("code_invalid")

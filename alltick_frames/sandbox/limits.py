@@ -16,6 +16,7 @@ __all__ = ["PLANS", "Limiter", "Mode", "Plan", "Window", "plan_named"]
 
 DAY_S = 86400
 _EACH = ("kline", "depth-tick", "trade-tick", "static_info")
+_HALTS = ("suspension/sse", "suspension/nyse", "suspension/nasdaq")
 
 Mode = Literal["enforce", "count", "off"]
 
@@ -39,6 +40,8 @@ class Plan:
     windows: tuple[Window, ...]
     groups: int
     """Pairs of code and period in one request to ``/batch-kline``."""
+    codes: int
+    """Codes in one request for ticks or static information."""
     history_years: int | None
     """How far back the quote family answers; None where the plan sells no paged history."""
     covers: Callable[[str], bool]
@@ -54,17 +57,20 @@ def _plan(
     day: int,
     groups: int,
     years: int | None,
+    codes: int = 50,
     covers: Callable[[str], bool] = lambda _code: True,
 ) -> Plan:
     windows = (
         *(Window(endpoint, *each, endpoint) for endpoint in _EACH),
         Window("batch-kline", *batch, "batch-kline"),
+        # Once a minute on every plan.
+        *(Window(endpoint, 1, 60, endpoint) for endpoint in _HALTS),
         # On every plan the combined rate equals the rate of a single endpoint.
         Window("combined", *each),
         Window("minute", minute, 60),
         Window("day", day, DAY_S),
     )
-    return Plan(name, windows, groups, years, covers)
+    return Plan(name, windows, groups, codes, years, covers)
 
 
 def _suffix(*suffixes: str) -> Callable[[str], bool]:
@@ -74,7 +80,9 @@ def _suffix(*suffixes: str) -> Callable[[str], bool]:
 PLANS = {
     plan.name: plan
     for plan in (
-        _plan("free", (1, 10), (1, 10), minute=10, day=1_000, groups=5, years=1, covers=DEMO_CODES.__contains__),
+        _plan(
+            "free", (1, 10), (1, 10), minute=10, day=1_000, groups=5, codes=5, years=1, covers=DEMO_CODES.__contains__
+        ),
         _plan("basic", (1, 1), (1, 3), minute=60, day=86_400, groups=100, years=1),
         _plan("premium", (10, 1), (1, 2), minute=600, day=864_000, groups=200, years=3),
         _plan("professional", (20, 1), (1, 1), minute=1_200, day=1_728_000, groups=500, years=5),
@@ -85,7 +93,7 @@ PLANS = {
         _plan("all_us", (20, 1), (1, 1), minute=1_200, day=1_728_000, groups=500, years=None, covers=_suffix(".US")),
     )
 }
-"""What each plan allows, from section 8.1; pairs are requests and seconds."""
+"""What each plan allows, from sections 8.1 and 8.2; pairs are requests and seconds."""
 
 
 def plan_named(name: str) -> Plan:

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
+from alltick_frames.sandbox.books import SHAPES
 from alltick_frames.sandbox.clock import Clock, clock_at
 from alltick_frames.sandbox.faults import FaultPlan
 from alltick_frames.sandbox.limits import Limiter, Mode, Plan, plan_named
@@ -15,7 +16,7 @@ from alltick_frames.sandbox.readings import Readings, changed
 from alltick_frames.sandbox.replay import Replay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["LOG_LENGTH", "State"]
 
@@ -37,6 +38,10 @@ class State:
     latency_ms: float = 0.0
     jitter_ms: float = 0.0
     replays: dict[str, Replay] = field(default_factory=dict)
+    books: dict[str, str] = field(default_factory=dict)
+    """Codes whose order book has another of the shapes in `books.SHAPES`."""
+    silent_codes: frozenset[str] = frozenset()
+    """Codes that the server happens to know no tick of."""
     totals: Counter[str] = field(default_factory=Counter)
     endpoints: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
@@ -68,7 +73,7 @@ class State:
         self.totals["bars"] += entry["bars"]
         self.endpoints[entry["endpoint"]] += 1
         self.answers[entry["answer"]] += 1
-        self.codes.update(code for code, _ in entry["groups"] or [[entry["code"], None]] if code is not None)
+        self.codes.update(_codes_of(entry))
         self.log.append(entry)
 
     def counters(self) -> dict[str, Any]:
@@ -88,6 +93,12 @@ class State:
             counts.clear()
         self.limiter.forget()
         self.faults.upcoming.clear()
+
+
+def _codes_of(entry: Mapping[str, Any]) -> list[Any]:
+    """Return the codes that a request asked for, each as often as it did."""
+    grouped = [code for code, _ in entry["groups"] or ()]
+    return [code for code in (*grouped, *(entry["codes"] or ()), entry["code"]) if code is not None]
 
 
 def _set_plan(state: State, name: str) -> None:
@@ -134,6 +145,19 @@ def _set_jitter(state: State, value: float) -> None:
     state.jitter_ms = float(value)
 
 
+def _set_books(state: State, shapes: Mapping[str, str]) -> None:
+    for code, shape in shapes.items():
+        if shape not in SHAPES:
+            raise ValueError(f"books: {shape!r} of {code} is not one of {', '.join(SHAPES)}")
+    state.books = dict(shapes)
+
+
+def _set_silent_codes(state: State, codes: Iterable[str]) -> None:
+    if isinstance(codes, str):
+        raise TypeError(f"silent_codes={codes!r} is text, and has to be a list of codes")
+    state.silent_codes = frozenset(codes)
+
+
 def _set_seed(state: State, value: int) -> None:
     state.seed = int(value)
 
@@ -150,4 +174,6 @@ _SETTERS: dict[str, Callable[[State, Any], None]] = {
     "latency_ms": _set_latency,
     "jitter_ms": _set_jitter,
     "seed": _set_seed,
+    "books": _set_books,
+    "silent_codes": _set_silent_codes,
 }

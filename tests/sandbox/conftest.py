@@ -35,6 +35,21 @@ class Asker:
         text = query if isinstance(query, str) else json.dumps(query)
         return self.raw(f"/{family}/kline", token=token or self.sandbox.token, query=text)
 
+    def symbols(self, endpoint: str, *codes: str, family: str | None = None) -> httpx.Response:
+        """Ask one of the endpoints that take a list of codes, of the family of the first one."""
+        if family is None:
+            family = "quote-stock-b-api" if codes[0].endswith((".HK", ".US", ".SH", ".SZ")) else "quote-b-api"
+        query = {"trace": "t-1", "data": {"symbol_list": [{"code": code} for code in codes]}}
+        return self.raw(f"/{family}/{endpoint}", token=self.sandbox.token, query=json.dumps(query))
+
+    def listed(self, endpoint: str, *codes: str) -> list[dict[str, Any]]:
+        """Return the list in such an endpoint's answer."""
+        answer = self.symbols(endpoint, *codes).json()
+        assert answer["ret"] == 200, answer
+        (rows,) = answer["data"].values()
+        listed: list[dict[str, Any]] = rows
+        return listed
+
     def kline(self, code: str, period: str | int, end: float = 0, num: int = 500, **data: Any) -> httpx.Response:
         fields = {
             "code": code,
@@ -88,5 +103,9 @@ def ask(shared: Asker) -> Iterator[Asker]:
         faults={},
         latency_ms=0,
         jitter_ms=0,
+        seed=0,
+        books={},
+        silent_codes=[],
     )
+    shared.sandbox.end_replays()
     shared.sandbox.set_clock("2026-03-18T09:00:30Z", frozen=True)
