@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         restatements,
         scan_kline,
         update,
+        watch_kline,
     )
     from alltick_frames.client import AsyncClient, Client
     from alltick_frames.errors import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         IncompleteDataError,
         IncompleteDataWarning,
         LongWaitWarning,
+        OutageWarning,
         PlanLimitError,
         PlanWarning,
         RateLimitError,
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from alltick_frames.estimate import Estimate
     from alltick_frames.periods import Period
     from alltick_frames.spans import Missing, Span
+    from alltick_frames.watching import Bar
 
 __all__ = [
     "AllTickError",
@@ -70,6 +73,7 @@ __all__ = [
     "ArgumentError",
     "AsyncClient",
     "AuthenticationError",
+    "Bar",
     "BudgetError",
     "BudgetWarning",
     "Client",
@@ -83,6 +87,7 @@ __all__ = [
     "IncompleteDataWarning",
     "LongWaitWarning",
     "Missing",
+    "OutageWarning",
     "Period",
     "PlanLimitError",
     "PlanWarning",
@@ -108,10 +113,12 @@ __all__ = [
     "sandbox",
     "scan_kline",
     "update",
+    "watch_kline",
 ]
 
 _HOMES = {
     "AsyncClient": "client",
+    "Bar": "watching",
     "Client": "client",
     "Estimate": "estimate",
     "Missing": "spans",
@@ -132,6 +139,7 @@ _HOMES = {
     "restatements": "api",
     "scan_kline": "api",
     "update": "api",
+    "watch_kline": "api",
 }
 
 

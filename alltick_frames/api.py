@@ -10,7 +10,7 @@ from alltick_frames.settings import Token
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import timedelta
     from typing import Unpack
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
+    from alltick_frames.watching import Bar
     from alltick_frames.wire import Exchange
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "restatements",
     "scan_kline",
     "update",
+    "watch_kline",
 ]
 
 _lock = threading.Lock()
@@ -928,6 +930,60 @@ def restatements(
     0
     """
     return _default().restatements(codes, period, frame=frame)
+
+
+def watch_kline(
+    codes: str | Iterable[str], period: Period | str, *, on_incomplete: OnIncomplete | None = None
+) -> Iterator[Bar]:
+    """Yield each bar once, as it closes.
+
+    Asks for the newest two bars of all codes when a bar can have closed, a few seconds after its end: by the exchanges'
+    hours, so not at night. What was missed meanwhile, while the network was down, the vendor throttled or the laptop
+    slept, is fetched as `get_kline` would, and yielded in order. All of it goes into the archive. The first bar is the
+    one that was forming when the watch began. It ends when the caller stops asking for more, such as with Ctrl-C.
+
+    Where the day's allowance does not suffice for a look at every bar, that is said at once (LongWaitWarning) with the
+    shortest period for which it does. Vendor pages: "POST /batch-kline", "GET /kline"; the WebSocket has no bars.
+
+    Parameters
+    ----------
+    codes
+        One code or several.
+    period
+        `1m` to `1mo`; 2h and 4h are not offered for stocks.
+    on_incomplete
+        What cannot be had any more, such as of a stock after a long sleep, and refused codes among others, are warned
+        of (IncompleteDataWarning) unless this is `"ignore"`: a watch goes on.
+
+    Yields
+    ------
+    Bar
+        A named tuple of code, period, timestamp, open, high, low, close, volume and turnover; by time, then in the
+        order of *codes*. `polars.DataFrame([bar._asdict() for bar in bars])` makes a frame of them.
+
+    Warns
+    -----
+    OutageWarning
+        The vendor cannot be reached; once for each outage, which is sat out.
+
+    Raises
+    ------
+    ArgumentError
+        A code or period that cannot be.
+    UnknownCodeError, CodeNotPermittedError
+        No code is left that the vendor does not refuse.
+    BudgetError
+        The day's allowance is used up.
+    AuthenticationError, ConfigError, StoreError
+        As of `get_kline`.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running(clock="2026-03-18T15:00:53Z") as sandbox, at.Client(**sandbox.settings) as client:
+    ...     bars = client.watch_kline(["BTCUSDT", "EURUSD"], "1m")  # for bar in bars: …
+    """
+    return _default().watch_kline(codes, period, on_incomplete=on_incomplete)
 
 
 def export(

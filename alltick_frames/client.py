@@ -7,14 +7,16 @@ import dataclasses
 import functools
 import numbers
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, overload
 
+import anyio
 from anyio.lowlevel import checkpoint, current_token
 
-from alltick_frames import clocks, holdings, kline, porting, scan, schemas, surveys, updating
+from alltick_frames import clocks, holdings, kline, porting, scan, schemas, surveys, updating, watching
 from alltick_frames import estimate as estimates
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
@@ -22,16 +24,23 @@ from alltick_frames.codes import check_codes
 from alltick_frames.errors import (
     AllTickError,
     AllTickWarning,
+    ApiError,
     ArgumentError,
     BudgetError,
     ClockSkewWarning,
     ConfigError,
+    DecodeError,
+    IncompleteDataWarning,
     LongWaitWarning,
+    OutageWarning,
     PlanWarning,
+    RateLimitError,
     StoreError,
+    TransportError,
 )
 from alltick_frames.fetch import fetch
 from alltick_frames.frames import to_frame
+from alltick_frames.harvests import Saver
 from alltick_frames.inquiry import Memory
 from alltick_frames.ledger import ledger_for
 from alltick_frames.notices import tell
@@ -45,7 +54,7 @@ from alltick_frames.transport import LATENCY_GUESS_S, Transport
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self, Unpack
@@ -63,7 +72,7 @@ if TYPE_CHECKING:
     from alltick_frames.ledger import Ledger
     from alltick_frames.plans import Endpoint, Plan
     from alltick_frames.progress import Progress
-    from alltick_frames.spans import Span
+    from alltick_frames.spans import Missing, Span
     from alltick_frames.wire import Exchange, Group, SymbolsEndpoint
 
 __all__ = ["AsyncClient", "Client", "KlineOptions"]
@@ -78,6 +87,8 @@ _FREE_ASSUMED = (
 
 
 _UPDATING = "the update"
+# What a watch goes on after.
+_SAT_OUT = (TransportError, RateLimitError, DecodeError)
 # What takes longer is said before it begins.
 _SAID_FROM = timedelta(minutes=1)
 
@@ -339,9 +350,11 @@ class AsyncClient:
         frame: FrameKind | None,
         on_incomplete: OnIncomplete | None,
         max_wait: float | timedelta | None,
+        *,
+        says_price: bool = True,
     ) -> surveys.BarsSurvey:
         make = functools.partial(surveys.BarsSurvey.of, codes, periods)
-        return self._begin_survey(make, frame, on_incomplete, max_wait)
+        return self._begin_survey(make, frame, on_incomplete, max_wait, says_price=says_price)
 
     def _halts(
         self,
@@ -395,6 +408,26 @@ class AsyncClient:
     ) -> Any:
         """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
         return self._list_restatements(codes, period, frame)
+
+    def watch_kline(
+        self, codes: str | Iterable[str], period: Period | str, *, on_incomplete: OnIncomplete | None = None
+    ) -> AsyncIterator[watching.Bar]:
+        """Yield each bar once as it closes; see `alltick_frames.watch_kline`."""
+        return self._watch(*self._begin_watch(codes, period, on_incomplete))
+
+    async def _watch(self, watch: watching.Watch, survey: surveys.BarsSurvey) -> AsyncIterator[watching.Bar]:
+        await self._look_first(survey)
+        self._seed(watch, survey)
+        while True:
+            for nap_s in clocks.naps(watch.next_look(clocks.utc_now())):
+                await anyio.sleep(nap_s)
+            codes = watch.due(clocks.utc_now())
+            if codes:
+                call = self._begin_look(watch, codes)
+                if call.walks:
+                    await self._fetch(call, progress_bars.quiet)
+                for bar in self._seen(watch, codes, call, survey.options.on_incomplete):
+                    yield bar
 
     async def estimate_kline(
         self, codes: str | Iterable[str], period: Period | str, range: Any, *, refresh: str | bool | None = None
@@ -605,7 +638,83 @@ class AsyncClient:
         ]
         return self._begin_call(options, questions)
 
-    def _begin_call(self, options: kline.Question, questions: Sequence[kline.Question]) -> _Call:
+    def _begin_watch(
+        self, codes: str | Iterable[str], period: Period | str, on_incomplete: OnIncomplete | None
+    ) -> tuple[watching.Watch, surveys.BarsSurvey]:
+        """Judge what can be judged, and ask what has closed before the watch begins."""
+        period = Period.parse(period)
+        listed = check_codes(codes, period)
+        survey = self._newest_bars(listed, period, "arrow", on_incomplete, None, says_price=False)
+        tell(watching.warned(listed, period, self.settings.plan))
+        return watching.Watch.begin(listed, period, survey.options.clock.start), survey
+
+    async def _look_first(self, survey: surveys.BarsSurvey) -> None:
+        """Ask what has closed, and keep it: the next bars are to be seen to follow it."""
+        await self._inquire(survey, progress_bars.quiet)
+        await Saver([*survey.harvests()], self._archived(), self.settings.plan).save([])
+
+    def _seed(self, watch: watching.Watch, survey: surveys.BarsSurvey) -> None:
+        """Begin after what had closed; leave out what is refused."""
+        verdict = survey.verdict()
+        refused = {code: error for (code, _), error in survey.findings.refused.items()}
+        if verdict.failure is not None and (survey.findings.failure or len(refused) == len(watch.since)):
+            raise verdict.failure
+        for code in refused:
+            watch.drop(code)
+        # What the vendor left out is asked for with the first look.
+        self._warn_of([gap for gap in verdict.missing if gap.reason == "refused"], survey.options.on_incomplete)
+        for (code, _), judged in survey.judged().items():
+            watch.saw(code, judged)
+
+    def _begin_look(self, watch: watching.Watch, codes: Sequence[str]) -> _Call:
+        """Ask of each of *codes* for what closed since the last look."""
+        options = self._ask(codes[0], watch.period, 1, "arrow", network="auto")
+        now = options.asked_at
+        questions = [dataclasses.replace(options, codes=(code,), asked=watch.asked(code, now)) for code in codes]
+        return self._begin_call(options, questions, says_price=False, fewest_at_once=1)
+
+    def _seen(
+        self, watch: watching.Watch, codes: Sequence[str], call: _Call, on_incomplete: OnIncomplete
+    ) -> list[watching.Bar]:
+        """Give what came of a look, and say what did not."""
+        archive, plan = self._archived(), self.settings.plan
+        harvests = kline.by_group(call.harvests)
+        bars: list[watching.Bar] = []
+        missing: list[Missing] = []
+        for code in codes:
+            question, some = call.questions[code, watch.period], harvests.get((code, watch.period), [])
+            bars += watch.pass_on(code, kline.rows_held(question, code, archive))
+            verdict = kline.judge(question, some, archive, plan) if call.failure is None else kline.Verdict()
+            missing += verdict.missing
+            if isinstance(verdict.failure, ApiError):
+                watch.drop(code)
+                if not watch.since:
+                    raise verdict.failure
+                tell([IncompleteDataWarning(f"{code} is watched no longer: {verdict.failure}")])
+        self._warn_of(missing, on_incomplete)
+        if call.failure is None:
+            watch.looked([code for code in codes if code in watch.since], call.options.asked_at)
+        elif isinstance(call.failure, _SAT_OUT):
+            if not watch.failing:
+                tell([OutageWarning(f"{call.failure}; the watch goes on trying, and passes on then what it missed")])
+            watch.failing = True
+        else:
+            raise call.failure
+        return sorted(bars, key=lambda bar: bar.timestamp)
+
+    def _warn_of(self, missing: Sequence[Missing], on_incomplete: OnIncomplete) -> None:
+        """Warn where a call would raise: a watch goes on."""
+        how: OnIncomplete = "ignore" if on_incomplete == "ignore" else "warn"
+        tell(kline.verdict_on(missing, (), how).notices)
+
+    def _begin_call(
+        self,
+        options: kline.Question,
+        questions: Sequence[kline.Question],
+        *,
+        says_price: bool = True,
+        fewest_at_once: int = 2,
+    ) -> _Call:
         """See what has to be sent, and that it can be."""
         self._know_plan()
         archive = self._archived()
@@ -613,10 +722,12 @@ class AsyncClient:
         if walks:
             self._require_token()
             tell(self._agree_on_plan())
+        if walks and says_price:
             what = str(questions[0]) if len(questions) == 1 else f"{_UPDATING} of {len(questions)} series"
             tell(self._say_price(self._price(walks), what, options.max_wait))
         before = {(code, one.period): archive.known(code, one.period).rows for one in questions for code in one.codes}
-        return _Call(options, {(code, one.period): one for one in questions for code in one.codes}, walks, before)
+        by_group = {(code, one.period): one for one in questions for code in one.codes}
+        return _Call(options, by_group, walks, before, fewest_at_once)
 
     def _require_token(self) -> None:
         if self.settings.token is None:
@@ -631,6 +742,8 @@ class AsyncClient:
         frame: FrameKind | None,
         on_incomplete: OnIncomplete | None,
         max_wait: float | timedelta | None,
+        *,
+        says_price: bool = True,
     ) -> S:
         """Judge what can be judged before anything is sent, and see that the rest can be."""
         options = surveys.Options(
@@ -648,6 +761,7 @@ class AsyncClient:
         if survey.requests_left:
             self._require_token()
             tell(self._agree_on_plan())
+        if survey.requests_left and says_price:
             price = self._price_of(survey.endpoint, survey.requests_left)
             tell(self._say_price(price, str(survey), options.max_wait))
         return survey
@@ -754,6 +868,7 @@ class AsyncClient:
                     plan=plan,
                     clock=call.clock,
                     report=report,
+                    fewest_at_once=call.fewest_at_once,
                 )
             except AllTickError as error:
                 call.failure = error
@@ -855,6 +970,7 @@ class _Call:
     questions: dict[Group, kline.Question]
     walks: dict[Group, list[Walk]]
     before: dict[Group, int]
+    fewest_at_once: int = 2
     harvests: list[Harvest] = field(default_factory=list)
     failure: AllTickError | None = None
 
@@ -1108,6 +1224,30 @@ class Client:
             with progress_bars.shown(progress, _UPDATING) as report:
                 self._background.run(lambda post: client._fetch(call, post), report)
         return client._report(call)
+
+    def watch_kline(
+        self, codes: str | Iterable[str], period: Period | str, *, on_incomplete: OnIncomplete | None = None
+    ) -> Iterator[watching.Bar]:
+        """Yield each bar once as it closes; see `alltick_frames.watch_kline`."""
+        return self._watch(*self._client._begin_watch(codes, period, on_incomplete))
+
+    def _watch(self, watch: watching.Watch, survey: surveys.BarsSurvey) -> Iterator[watching.Bar]:
+        client = self._client
+        self._background.run(lambda _: client._look_first(survey), progress_bars.quiet)
+        client._seed(watch, survey)
+        while True:
+            for nap_s in clocks.naps(watch.next_look(clocks.utc_now())):
+                time.sleep(nap_s)
+            codes = watch.due(clocks.utc_now())
+            if codes:
+                yield from self._look(watch, codes, survey.options.on_incomplete)
+
+    def _look(self, watch: watching.Watch, codes: Sequence[str], on_incomplete: OnIncomplete) -> list[watching.Bar]:
+        client = self._client
+        call = client._begin_look(watch, codes)
+        if call.walks:
+            self._background.run(lambda post: client._fetch(call, post), progress_bars.quiet)
+        return client._seen(watch, codes, call, on_incomplete)
 
     def estimate_kline(
         self, codes: str | Iterable[str], period: Period | str, range: Any, *, refresh: str | bool | None = None

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-__all__ = ["CallClock", "uptime_s", "utc_now"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CallClock", "naps", "uptime_s", "utc_now"]
 
 # Python's monotonic clock stands still in a laptop that sleeps; these go on.
 _UPTIMES = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC_RAW"}
+_NAP_S = 1.0
 # A clock that is being corrected runs a little faster or slower for a while.
 _DRIFT = timedelta(seconds=1)
 
@@ -17,6 +22,15 @@ _DRIFT = timedelta(seconds=1)
 def utc_now() -> datetime:
     """Read the clock on the wall, which may be set."""
     return datetime.now(UTC)
+
+
+def naps(until: datetime) -> Iterator[float]:
+    """Give seconds to sleep, one after the other, until the clock on the wall shows *until*.
+
+    That clock may be set, and what one sleeps by stands still in a laptop that sleeps.
+    """
+    while (left_s := (until - utc_now()).total_seconds()) > 0:
+        yield min(left_s, _NAP_S)
 
 
 def uptime_s() -> float:

@@ -23,6 +23,7 @@ AllTickWarning (UserWarning)
 ├── ClockSkewWarning                  this machine's clock and the server's differ
 ├── BudgetWarning                     the budget cannot be shared with other processes
 ├── LongWaitWarning                   more than a minute, or more than today's allowance
+├── OutageWarning                     a watch cannot reach the vendor, and goes on trying
 └── PlanWarning                       no plan known: the Free plan's limits are assumed
 ```
 
@@ -56,6 +57,7 @@ __all__ = [
     "IncompleteDataError",
     "IncompleteDataWarning",
     "LongWaitWarning",
+    "OutageWarning",
     "PlanLimitError",
     "PlanWarning",
     "RateLimitError",
@@ -200,6 +202,10 @@ class BudgetWarning(AllTickWarning):
 
 class LongWaitWarning(AllTickWarning):
     """A call is going to take more than a minute, or more requests than the day's allowance has left."""
+
+
+class OutageWarning(AllTickWarning):
+    """A watch cannot reach the vendor; it goes on trying, and then passes on what it missed."""
 
 
 class PlanWarning(AllTickWarning):

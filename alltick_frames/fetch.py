@@ -91,14 +91,16 @@ async def fetch(
     plan: Plan,
     clock: CallClock,
     report: Report,
+    fewest_at_once: int = 2,
 ) -> None:
     """Carry out the *walks* of each group, and put what comes of them into *harvests*.
 
     A group that another process is fetching is waited for; *replan* then says what is still to be asked of it. A code
     that the vendor refuses is noted in its harvest; the others go on. Any other failure ends all and is raised; what
-    had come by then is in the archive, or in the harvests if that cannot be written.
+    had come by then is in the archive, or in the harvests if that cannot be written. *fewest_at_once*: of fewer groups
+    the newest two bars are not asked for together.
     """
-    await _Crew(walks, harvests, replan, transport, archive, plan, clock, report).work()
+    await _Crew(walks, harvests, replan, transport, archive, plan, clock, report, fewest_at_once).work()
 
 
 class _Crew:
@@ -114,6 +116,7 @@ class _Crew:
         plan: Plan,
         clock: CallClock,
         report: Report,
+        fewest_at_once: int,
     ) -> None:
         self._harvests = harvests
         self._replan = replan
@@ -123,7 +126,7 @@ class _Crew:
         self._clock = clock
         self._report = report
         self._jobs = {group: _Job(some, claim_of(archive.directory, *group)) for group, some in walks.items()}
-        self._refresh = Refresh(walks, replan, transport, archive, plan, clock)
+        self._refresh = Refresh(walks, replan, transport, archive, plan, clock, fewest_at_once)
         self._refreshes = False
         self._waiting = deque(job for group, job in self._jobs.items() if group not in self._refresh)
         self._ready: deque[tuple[_Job, Harvest]] = deque()

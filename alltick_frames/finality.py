@@ -103,6 +103,11 @@ def trading_dates(stamps: Sequence[datetime], code: str, *, at_close: bool = Fal
     ]
 
 
+def grace_of(period: Period) -> timedelta:
+    """Say how long after its end a bar may still change."""
+    return _GRACE[period]
+
+
 def may_be_at_close(code: str, period: Period) -> bool:
     """Whether stamps of this kind do not show by themselves if they are opens or closes.
 

@@ -96,10 +96,12 @@ def _rests(date: datetime, walk: Walk) -> bool:
     return walk.period is Period.DAY and family_of(walk.code) is Family.STOCK and date.weekday() >= _SATURDAY
 
 
-def sets(walks: Mapping[Group, Sequence[Walk]], plan: Plan, now: datetime) -> list[tuple[Group, ...]]:
+def sets(
+    walks: Mapping[Group, Sequence[Walk]], plan: Plan, now: datetime, *, fewest: int = 2
+) -> list[tuple[Group, ...]]:
     """Choose the groups of which the newest two bars may be all that *walks* lack, by what one request may ask for.
 
-    They are of one family each, and more than one: of one group, `/kline` gives more for the same price.
+    They are of one family each, and at least *fewest*: of one group, `/kline` gives more for the same price.
     """
     by_family: dict[Family, list[Group]] = {}
     for group, some in walks.items():
@@ -107,4 +109,4 @@ def sets(walks: Mapping[Group, Sequence[Walk]], plan: Plan, now: datetime) -> li
             by_family.setdefault(family_of(group[0]), []).append(group)
     size = max(1, plan.batch_groups)
     chosen = (tuple(some[first : first + size]) for some in by_family.values() for first in range(0, len(some), size))
-    return [some for some in chosen if len(some) > 1]
+    return [some for some in chosen if len(some) >= fewest]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from alltick_frames import evidence
+from alltick_frames import evidence, freshness
 from alltick_frames.errors import StoreError
 
 if TYPE_CHECKING:
@@ -53,6 +53,17 @@ class Harvest:
     saved: Walk | None = None
     looked_s: float = field(default_factory=time.monotonic)
     planned: Span | None = field(init=False)
+
+    @classmethod
+    def of(cls, walk: Walk, judged: Judged) -> Harvest | None:
+        """Give what the newest two bars bring of *walk*; None if nothing follows from them."""
+        after = freshness.absorbed(walk, judged)
+        if after is None:
+            return None
+        harvest = cls(walk)
+        harvest.walk, harvest.newest = after, judged
+        harvest.pages.append(judged)
+        return harvest
 
     def __post_init__(self) -> None:
         self.saved = self.walk

@@ -19,7 +19,7 @@ from alltick_frames.periods import Period
 if TYPE_CHECKING:
     from alltick_frames.spans import Span
 
-__all__ = ["Hours", "fewest_share", "hours_of", "most_bars"]
+__all__ = ["Hours", "fewest_share", "hours_of", "most_bars", "session_time"]
 
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
@@ -47,6 +47,18 @@ class Hours:
         weeks, rest = divmod(passed, self.open_for)
         wall = _OPENING + weeks * _WEEK + rest
         return wall.replace(tzinfo=ZoneInfo(self.zone)).astimezone(ZoneInfo("UTC"))
+
+
+def session_time(code: str) -> timedelta:
+    """Say how long *code* trades on a day, at most.
+
+    Examples
+    --------
+    >>> session_time("700.HK"), session_time("BTCUSDT") == timedelta(days=1)
+    (datetime.timedelta(seconds=19860), True)
+    """
+    minutes = _SESSION_MINUTES.get(asset_class_of(code))
+    return _DAY if minutes is None else timedelta(minutes=minutes)
 
 
 def hours_of(code: str) -> Hours:

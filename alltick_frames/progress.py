@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Progress = bool | Callable[[int, int, float], None] | None
 
-__all__ = ["shown"]
+__all__ = ["quiet", "shown"]
 
 # A call that is over sooner shows no bar.
 _DELAY_S = 1
@@ -32,10 +32,10 @@ def shown(progress: Progress, label: str, unit: str = "requests") -> Iterator[Re
         with _bar(label, unit, delay_s=0 if progress else _DELAY_S) as report:
             yield report
     else:
-        yield _quiet
+        yield quiet
 
 
-def _quiet(done: int, total: int, eta: float) -> None:
+def quiet(done: int, total: int, eta: float) -> None:
     """Show nothing."""
 
 

@@ -72,8 +72,10 @@ class Refresh:
         archive: Archive,
         plan: Plan,
         clock: CallClock,
+        fewest: int = 2,
     ) -> None:
-        self._sets = deque(freshness.sets(walks, plan, clock()))
+        self._fewest = fewest
+        self._sets = deque(freshness.sets(walks, plan, clock(), fewest=fewest))
         self._walks = {group: walks[group][0] for some in self._sets for group in some}
         self._replan = replan
         self._transport = transport
@@ -136,7 +138,7 @@ class Refresh:
             # It may have taken long until the slot came.
             now = self._clock()
             sendable = tuple(group for group in asked if freshness.may_count(self._walks[group], now))
-            return BatchRequest(sendable) if len(sendable) > 1 else None
+            return BatchRequest(sendable) if len(sendable) >= self._fewest else None
 
         try:
             answer, pages = await answered(
@@ -163,11 +165,7 @@ class Refresh:
 
 
 def _harvest(walk: Walk, page: Page, answer: Answer) -> Harvest | None:
-    judged = Judged.of(page, walk, answer.server_now, answer.asked_at)
-    after = freshness.absorbed(walk, judged)
-    if after is None:
-        return None
-    harvest = Harvest(walk)
-    harvest.walk, harvest.newest, harvest.skew = after, judged, answer.skew
-    harvest.pages.append(judged)
+    harvest = Harvest.of(walk, Judged.of(page, walk, answer.server_now, answer.asked_at))
+    if harvest is not None:
+        harvest.skew = answer.skew
     return harvest

@@ -23,6 +23,7 @@ from alltick_frames.errors import (
     IncompleteDataWarning,
     RateLimitError,
 )
+from alltick_frames.harvests import Harvest
 from alltick_frames.inquiry import Inquiry, Memory
 from alltick_frames.kline import Verdict, clock_skew
 from alltick_frames.periods import Period
@@ -30,7 +31,7 @@ from alltick_frames.spans import MOMENT, Missing, Span
 from alltick_frames.wire import BatchRequest, Exchange, Group, HaltsRequest, SymbolsRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from alltick_frames.clocks import CallClock
     from alltick_frames.decode import Page
@@ -217,13 +218,11 @@ class BarsSurvey(Survey[Group]):
     def table(self, settings: Settings) -> pa.Table:
         """Give what was found, by code and period in the asked order, then time."""
         tables = [schemas.LATEST.empty_table()]
-        for group in self.items:
-            if group in self.findings.found:
-                judged = self._judge(group)
-                rows, height = judged.page.bars, len(judged.page.bars)
-                names = [pa.array([name] * height, pa.string()) for name in (group[0], group[1].value)]
-                columns = [names[0].cast(schemas.CODE.type), names[1], *rows.columns, pa.array(judged.closed)]
-                tables.append(pa.Table.from_arrays(columns, schema=schemas.LATEST))
+        for (code, period), judged in self.judged().items():
+            rows, height = judged.page.bars, len(judged.page.bars)
+            names = [pa.array([name] * height, pa.string()) for name in (code, period.value)]
+            columns = [names[0].cast(schemas.CODE.type), names[1], *rows.columns, pa.array(judged.closed)]
+            tables.append(pa.Table.from_arrays(columns, schema=schemas.LATEST))
         return pa.concat_tables(tables).unify_dictionaries().replace_schema_metadata(_metadata(settings, self.options))
 
     def _flaws(self, item: Group) -> Iterable[tuple[Reason, str]]:
@@ -232,6 +231,19 @@ class BarsSurvey(Survey[Group]):
             yield "invalid", "; ".join(f"{bad.why}: {bad.raw}" for bad in page.bad)
         elif not len(page.bars):
             yield "no_data", "the vendor has no bars of it"
+
+    def judged(self) -> dict[Group, Judged]:
+        """Give what was found, with what is known of each bar."""
+        return {group: self._judge(group) for group in self.items if group in self.findings.found}
+
+    def harvests(self) -> Iterator[Harvest]:
+        """Give what the archive can be told: that these bars, and none between them, are the newest."""
+        for group, judged in self.judged().items():
+            if judged.oldest is not None and not judged.page.bad:
+                span = Span(judged.oldest, max(judged.server_now, judged.oldest + MOMENT))
+                harvest = Harvest.of(walk_for(*group, span, open_end=True), judged)
+                if harvest is not None:
+                    yield harvest
 
     def _judge(self, group: Group) -> Judged:
         page, answer = self.findings.found[group]

@@ -57,6 +57,7 @@ ROWS = (
         "repair",
         "updating",
         "surveys",
+        "watching",
         "estimate",
         "exports",
         "porting",
