@@ -68,7 +68,8 @@ class Sandbox:
             name); ``clock`` (``{"at": ..., "frozen": ...}``); ``latency_ms``; ``jitter_ms``; ``seed``;
             ``books`` (code to what its order book is to look like, one of `sandbox.books.SHAPES`, replacing
             those before: ``{"002035.SZ": "limit_up"}``); ``silent_codes`` (a list of codes that the server
-            happens to know no tick of, replacing those before).
+            happens to know no tick of, replacing those before); ``sheets`` (tab of `sandbox.sheets.TABS` to
+            the text that is served in place of its product sheet, replacing those before).
 
         Raises
         ------
