@@ -85,10 +85,6 @@ class Exchange:
             "end": None,
             "num": None,
             "groups": None,
-            "codes": None,
-            "page": None,
-            "size": None,
-            "gid": None,
             "trace": None,
             "answer": "ok",
             "bars": 0,
@@ -156,6 +152,8 @@ class Exchange:
 
     def _sheet(self) -> Answer:
         """Answer in Google's place, who knows no token and counts nothing."""
+        if self._request.method != "GET":
+            raise Refusal("not_found")
         self._entry["endpoint"] = "sheet"
         return sheets.answer(self._state, self._unless_faulty(self._read_sheet))
 

@@ -118,7 +118,11 @@ class Sandbox:
         self._post("end_replays", b"")
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the requests since the start or the last `reset`, oldest first (the newest 100,000)."""
+        """Return the requests since the start or the last `reset`, oldest first (the newest 100,000).
+
+        Those for ticks and static information have ``codes``, those for halts ``page`` and ``size``, and those for
+        product sheets ``gid``, unless they were refused before they were read.
+        """
         logged: list[dict[str, Any]] = self._state("?requests=1")["requests"]
         return logged
 

@@ -101,7 +101,7 @@ class State:
 def _codes_of(entry: Mapping[str, Any]) -> list[Any]:
     """Return the codes that a request asked for, each as often as it did."""
     grouped = [code for code, _ in entry["groups"] or ()]
-    return [code for code in (*grouped, *(entry["codes"] or ()), entry["code"]) if code is not None]
+    return [code for code in (*grouped, *entry.get("codes", ()), entry["code"]) if code is not None]
 
 
 def _set_plan(state: State, name: str) -> None:

@@ -113,6 +113,8 @@ def test_what_does_not_exist_is_not_found(ask: Asker, wrong: dict[str, str]) -> 
 def test_a_request_without_a_tab_is_not_found(ask: Asker) -> None:
     assert ask.raw(f"/spreadsheets/d/{DOCUMENT}/export", format="csv").status_code == 404
     assert ask.raw("/spreadsheets/", format="csv").status_code == 404
+    address = f"{ask.sandbox.url}/spreadsheets/d/{DOCUMENT}/export"
+    assert ask.http.post(address, params={"format": "csv", "gid": GIDS["forex"]}).status_code == 404
 
 
 def test_sheets_are_logged_and_use_up_no_allowance(ask: Asker) -> None:
