@@ -159,7 +159,8 @@ class Exchange:
 
     def _read_sheet(self) -> sheets.SheetQuery:
         asked = self._request.query_params
-        self._entry["gid"] = asked.get("gid")
+        # By the names it is seen whether a token was sent to where it must not go.
+        self._entry |= {"gid": asked.get("gid"), "parameters": sorted(asked)}
         return sheets.SheetQuery(self._request.url.path, asked.get("format"), asked.get("gid"))
 
     def _admitted(self, name: str, read: Callable[[], _Read]) -> _Read:

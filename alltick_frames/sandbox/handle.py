@@ -121,7 +121,8 @@ class Sandbox:
         """Return the requests since the start or the last `reset`, oldest first (the newest 100,000).
 
         Those for ticks and static information have ``codes``, those for halts ``page`` and ``size``, and those for
-        product sheets ``gid``, unless they were refused before they were read.
+        product sheets ``gid`` and ``parameters`` (the names of all that were sent), unless they were refused before
+        they were read.
         """
         logged: list[dict[str, Any]] = self._state("?requests=1")["requests"]
         return logged

@@ -125,6 +125,7 @@ def test_sheets_are_logged_and_use_up_no_allowance(ask: Asker) -> None:
     assert ask.sandbox.counters()["endpoints"] == {"sheet": 12, "kline": 1}
     entry = ask.sandbox.requests()[0]
     assert (entry["endpoint"], entry["gid"], entry["answer"]) == ("sheet", GIDS["forex"], "ok")
+    assert entry["parameters"] == ["format", "gid"]
 
 
 def test_sheets_can_fail(ask: Asker) -> None:
