@@ -45,6 +45,7 @@ def server(shared_server: at.sandbox.Sandbox) -> Iterator[at.sandbox.Sandbox]:
         limits=False,
         books={},
         silent_codes=[],
+        sheets={},
     )
     shared_server.set_clock(NOW, frozen=True)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from alltick_frames.sandbox import batch, books, halts, kline, static, ticks
+from alltick_frames.sandbox import batch, books, halts, kline, sheets, static, ticks
 from alltick_frames.sandbox.delivery import WAYS, Answer, Delivery
 from alltick_frames.sandbox.envelopes import envelope
 from alltick_frames.sandbox.faults import DAMAGE
@@ -64,7 +64,7 @@ _AFTER_ADMISSION = {*WAYS, *DAMAGE}
 class Exchange:
     """One request to the vendor's side and its answer.
 
-    The order is a gateway's: token, path, limits, and only then what was asked.
+    The order is a gateway's: token, path, limits, and only then what was asked. Sheets are not behind it.
     """
 
     def __init__(self, state: State, request: Request, receive: Receive, send: Send) -> None:
@@ -85,9 +85,6 @@ class Exchange:
             "end": None,
             "num": None,
             "groups": None,
-            "codes": None,
-            "page": None,
-            "size": None,
             "trace": None,
             "answer": "ok",
             "bars": 0,
@@ -114,6 +111,8 @@ class Exchange:
 
     def _answer(self) -> Answer:
         try:
+            if sheets.is_sheet(self._request.url.path):
+                return self._sheet()
             self._authenticate()
             exchange = _HALT_PATHS.get(self._request.url.path)
             return self._members() if exchange is None else self._halts(exchange)
@@ -151,12 +150,28 @@ class Exchange:
         self._entry |= {"page": query.page, "size": query.size}
         return query
 
+    def _sheet(self) -> Answer:
+        """Answer in Google's place, who knows no token and counts nothing."""
+        if self._request.method != "GET":
+            raise Refusal("not_found")
+        self._entry["endpoint"] = "sheet"
+        return sheets.answer(self._state, self._unless_faulty(self._read_sheet))
+
+    def _read_sheet(self) -> sheets.SheetQuery:
+        asked = self._request.query_params
+        # By the names it is seen whether a token was sent to where it must not go.
+        self._entry |= {"gid": asked.get("gid"), "parameters": sorted(asked)}
+        return sheets.SheetQuery(self._request.url.path, asked.get("format"), asked.get("gid"))
+
     def _admitted(self, name: str, read: Callable[[], _Read]) -> _Read:
         """Count a request to the endpoint called *name* and return what it says, or raise what stops it before."""
         self._entry["endpoint"] = name
         if not self._state.limiter.admits(self._state.plan, name):
             raise Refusal("throttled")
         # Faults come after the limits: a request that fails has been a request.
+        return self._unless_faulty(read)
+
+    def _unless_faulty(self, read: Callable[[], _Read]) -> _Read:
         self._fault = self._state.faults.next_fault()
         if self._fault is not None and self._fault not in _AFTER_ADMISSION:
             with contextlib.suppress(Refusal):

@@ -68,7 +68,8 @@ class Sandbox:
             name); ``clock`` (``{"at": ..., "frozen": ...}``); ``latency_ms``; ``jitter_ms``; ``seed``;
             ``books`` (code to what its order book is to look like, one of `sandbox.books.SHAPES`, replacing
             those before: ``{"002035.SZ": "limit_up"}``); ``silent_codes`` (a list of codes that the server
-            happens to know no tick of, replacing those before).
+            happens to know no tick of, replacing those before); ``sheets`` (tab of `sandbox.sheets.TABS` to
+            the text that is served in place of its product sheet, replacing those before).
 
         Raises
         ------
@@ -117,7 +118,12 @@ class Sandbox:
         self._post("end_replays", b"")
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the requests since the start or the last `reset`, oldest first (the newest 100,000)."""
+        """Return the requests since the start or the last `reset`, oldest first (the newest 100,000).
+
+        Those for ticks and static information have ``codes``, those for halts ``page`` and ``size``, and those for
+        product sheets ``gid`` and ``parameters`` (the names of all that were sent), unless they were refused before
+        they were read.
+        """
         logged: list[dict[str, Any]] = self._state("?requests=1")["requests"]
         return logged
 

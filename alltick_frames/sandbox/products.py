@@ -239,9 +239,10 @@ def _digits(price: float) -> int:
 
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Product | None]], ...] = (
+    # Before the pairs: OPUSDT has six letters, too.
+    (re.compile(r"(?P<base>[A-Z0-9]{1,10})USDT"), _coin),
     (re.compile(r"(?P<base>XAU|XAG)(?P<quote>[A-Z]{3})"), _metal_cross),
     (re.compile(r"(?P<base>[A-Z]{3})(?P<quote>[A-Z]{3})"), _forex),
-    (re.compile(r"(?P<base>[A-Z0-9]{1,10})USDT"), _coin),
     (re.compile(r"[1-9][0-9]{0,4}\.HK"), _listed(_HK, 1.0, 400.0)),
     (re.compile(r"[0-9]{6}\.(SH|SZ)"), _listed(_CN, 3.0, 120.0)),
     (re.compile(r"[A-Z]{1,5}(\.[A-Z]{1,2})?(p[A-Z])?\.US"), _listed(_US, 6.0, 400.0)),

@@ -14,6 +14,7 @@ from alltick_frames.sandbox.market import Market
 from alltick_frames.sandbox.products import Product, find_product
 from alltick_frames.sandbox.readings import Readings, changed
 from alltick_frames.sandbox.replay import Replay
+from alltick_frames.sandbox.sheets import TABS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +43,8 @@ class State:
     """Codes whose order book has another of the shapes in `books.SHAPES`."""
     silent_codes: frozenset[str] = frozenset()
     """Codes that the server happens to know no tick of."""
+    sheets: dict[str, str] = field(default_factory=dict)
+    """What product sheets say instead of their own rows, by tab."""
     totals: Counter[str] = field(default_factory=Counter)
     endpoints: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
@@ -98,7 +101,7 @@ class State:
 def _codes_of(entry: Mapping[str, Any]) -> list[Any]:
     """Return the codes that a request asked for, each as often as it did."""
     grouped = [code for code, _ in entry["groups"] or ()]
-    return [code for code in (*grouped, *(entry["codes"] or ()), entry["code"]) if code is not None]
+    return [code for code in (*grouped, *entry.get("codes", ()), entry["code"]) if code is not None]
 
 
 def _set_plan(state: State, name: str) -> None:
@@ -158,6 +161,14 @@ def _set_silent_codes(state: State, codes: Iterable[str]) -> None:
     state.silent_codes = frozenset(codes)
 
 
+def _set_sheets(state: State, texts: Mapping[str, str]) -> None:
+    tabs = [tab.name for tab in TABS.values()]
+    for name in texts:
+        if name not in tabs:
+            raise ValueError(f"sheets: {name!r} is not one of {', '.join(tabs)}")
+    state.sheets = dict(texts)
+
+
 def _set_seed(state: State, value: int) -> None:
     state.seed = int(value)
 
@@ -176,4 +187,5 @@ _SETTERS: dict[str, Callable[[State, Any], None]] = {
     "seed": _set_seed,
     "books": _set_books,
     "silent_codes": _set_silent_codes,
+    "sheets": _set_sheets,
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["answered_codes", "listed", "with_amounts"]
 
 _RENAMED = {"code": "symbol", "symbol": "code", "volume": "volumn"}
-_NEVER_NUMBERS = {"code", "symbol"}
+_TEXTS = {"code", "symbol", "name_cn", "name_en", "name_hk", "exchange", "board", "currency"}
 
 Row = dict[str, Any]
 
@@ -82,16 +82,11 @@ def _styled(row: Row, readings: Readings) -> Row:
 
 
 def _with_numbers(row: Row) -> Row:
-    return {name: value if name in _NEVER_NUMBERS else _number_in(value) for name, value in row.items()}
+    return {name: value if name in _TEXTS else _number_in(value) for name, value in row.items()}
 
 
 def _number_in(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_with_numbers(each) for each in value]
-    try:
-        return json_number(value)
-    except ValueError:
-        return value
+    return [_with_numbers(each) for each in value] if isinstance(value, list) else json_number(value)
 
 
 def _renamed(row: Row) -> Row:

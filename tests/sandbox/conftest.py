@@ -106,6 +106,7 @@ def ask(shared: Asker) -> Iterator[Asker]:
         seed=0,
         books={},
         silent_codes=[],
+        sheets={},
     )
     shared.sandbox.end_replays()
     shared.sandbox.set_clock("2026-03-18T09:00:30Z", frozen=True)

@@ -160,7 +160,8 @@ def test_the_wrong_family_answers_600(ask: Asker, family: str, code: str) -> Non
     "code",
     [
         "EURUSD", "USDCNH", "GOLD", "Silver", "COPPER", "Zinc", "XAUCNH", "USOIL", "NGAS", "US500", "CHA50",
-        "AUS200", "BTCUSDT", "1INCHUSDT", "700.HK", "5.HK", "AAPL.US", "BRK.A.US", "ABRpD.US", "ACHR.WS.US",
+        "AUS200", "BTCUSDT", "1INCHUSDT", "OPUSDT", "700.HK", "5.HK", "AAPL.US", "BRK.A.US", "ABRpD.US", "ACHR.WS.US",
+        "AACT.U.US", "AACIW.US",
         "000001.SH", "000001.SZ", "399006.SZ", "HSTECH.HK", ".SPX.US",
     ],
 )  # fmt: skip

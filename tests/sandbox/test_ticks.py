@@ -375,6 +375,12 @@ def test_a_replayed_code_answers_with_its_newest_minute(ask: Asker) -> None:
     assert float(depth["bids"][0]["price"]) <= 2.5 <= float(depth["asks"][0]["price"])
 
 
+def test_a_replayed_a_share_trades_in_shares_too(ask: Asker) -> None:
+    ask.sandbox.replay("600519.SH", "1m", frame(volume=7.0))
+    tick = trade(ask, "600519.SH")
+    assert (tick["volume"], tick["turnover"]) == ("700", "1750.000000")
+
+
 def test_a_code_of_ones_own_has_ticks_too(ask: Asker) -> None:
     ask.sandbox.replay("mine", "1m", frame(close=0.123))
     assert trade(ask, "mine")["price"] == "0.123000"
