@@ -125,9 +125,9 @@ class Budget:
         """Note how long after their slots the answers to some requests came; their jitter widens the windows."""
         self.state.delays = [*self.state.delays, *delays][-_DELAYS:]
 
-    def queue_s(self, now: float) -> float:
-        """Give the seconds until the next slot."""
-        return self._next_slot(now) - now
+    def queue_s(self, now: float, endpoint: Endpoint = "kline") -> float:
+        """Give the seconds until the next slot for *endpoint*."""
+        return self._next_slot(now) - now + self.opens_in(endpoint, now)
 
     def left_today(self, now: float) -> int:
         """Give how many requests of the day's allowance are left to those who reserve *now*."""

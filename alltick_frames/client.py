@@ -793,14 +793,14 @@ class AsyncClient:
         return estimates.price(walks, self.settings.plan, clocks.utc_now(), self._standing())
 
     def _price_of(self, endpoint: Endpoint, requests: int) -> Price:
-        return estimates.price_of(endpoint, requests, self.settings.plan, self._standing())
+        return estimates.price_of(endpoint, requests, self.settings.plan, self._standing(endpoint))
 
-    def _standing(self) -> estimates.Standing:
+    def _standing(self, endpoint: Endpoint = "kline") -> estimates.Standing:
         settings = self.settings
         ledger = None if settings.token is None else self._ledger(settings.token)
         return estimates.Standing(
             left_today=None if ledger is None else ledger.left_today(settings.plan),
-            queue_s=0.0 if ledger is None else ledger.queue_s(settings.plan) or 0.0,
+            queue_s=0.0 if ledger is None else ledger.queue_s(settings.plan, endpoint) or 0.0,
             latency_s=LATENCY_GUESS_S if self._transport is None else self._transport.latency_s,
         )
 

@@ -8,6 +8,7 @@ for one after the other.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
@@ -177,12 +178,17 @@ def halts_table(exchange: Exchange, records: Sequence[Record]) -> tuple[pa.Table
             flaws.append(f"{record.get('symbol')}: {name}={excerpt(text)!r}")
             return None
 
+    def joined(record: Record, day: date | None, name: str) -> datetime | None:
+        moment = read(record, name, _moment)
+        if isinstance(moment, time):
+            moment = None if day is None else datetime.combine(day, moment)
+        return _local(moment, zone)
+
     rows = []
     for record in records:
         halt_day, resume_day = (read(record, name, _date) for name in ("haltDate", "resumeDate"))
-        halted = read(record, "haltDateTime", _moment) or _joined(halt_day, read(record, "haltTime", _moment))
-        resumed_at = _joined(resume_day, read(record, "resumeTime", _moment))
-        resumes = read(record, "resumeDateTime", _moment)
+        halted = joined(record, halt_day, "haltDateTime") or joined(record, halt_day, "haltTime")
+        resumes, at_time = joined(record, resume_day, "resumeDateTime"), joined(record, resume_day, "resumeTime")
         symbol = read(record, "symbol", str)
         if symbol is None:
             flaws.append(f"a record without a symbol: {excerpt(str(record))}")
@@ -193,51 +199,37 @@ def halts_table(exchange: Exchange, records: Sequence[Record]) -> tuple[pa.Table
                 "symbol": symbol,
                 "name": read(record, "symbolName", str),
                 "reason": read(record, "haltReason", str),
-                "halt_date": halt_day or (halted and _day_of(halted)),
-                "halted_at": _local(halted, zone),
+                "halt_date": halt_day or (halted and halted.date()),
+                "halted_at": halted,
                 "halt_period": read(record, "haltPeriod", str),
-                "resume_date": resume_day or (resumes and _day_of(resumes)),
+                "resume_date": resume_day or (resumes and resumes.date()),
                 # Of the American exchanges `resumeTime` is that of quotes, trading follows some minutes later.
-                "quotes_resume_at": _local(resumed_at, zone) if exchange != "sse" else None,
-                "resumes_at": _local(resumes or (resumed_at if exchange == "sse" else None), zone),
+                "quotes_resume_at": at_time if exchange != "sse" else None,
+                "resumes_at": resumes or (at_time if exchange == "sse" else None),
                 "source_exchange": read(record, "sourceExchange", str),
                 "pause_threshold_price": read(record, "pauseThresholdPrice", _price),
-                "published_at": _local(_joined(None, read(record, "publishDate", _moment)), zone),
+                "published_at": joined(record, None, "publishDate"),
             }
         )
     return pa.Table.from_pylist(rows, schema=schemas.halts(_ZONES[exchange])), flaws
 
 
 Moment = datetime | date | time
+_DATE, _TIME = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}"), re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?")
 
 
 def _moment(text: str) -> Moment:
     """Read any of the three forms that the page has: a date, a time, or both."""
-    for kind in (date, time):
-        try:
-            return kind.fromisoformat(text)
-        except ValueError:
-            continue
-    return datetime.fromisoformat(text)
+    if _DATE.fullmatch(text):
+        return date.fromisoformat(text)
+    return (time if _TIME.fullmatch(text) else datetime).fromisoformat(text)
 
 
 def _date(text: str) -> date:
-    return _day_of(_moment(text))
-
-
-def _day_of(moment: Moment) -> date:
-    if isinstance(moment, datetime):
-        return moment.date()
+    moment = _moment(text)
     if isinstance(moment, time):
         raise ValueError("a time has no date")  # noqa: TRY004  # of text, that is
-    return moment
-
-
-def _joined(day: date | None, moment: Moment | None) -> datetime | None:
-    """Give the instant that a date and a time name, or a moment that is one by itself."""
-    if isinstance(moment, datetime):
-        return moment
-    return datetime.combine(day, moment) if day is not None and isinstance(moment, time) else None
+    return moment.date() if isinstance(moment, datetime) else moment
 
 
 def _local(moment: Moment | None, zone: ZoneInfo) -> datetime | None:

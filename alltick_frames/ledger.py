@@ -164,9 +164,9 @@ class Ledger:
             self.give_back(slot)
             slot = await self.reserve(endpoint)
 
-    def queue_s(self, plan: Plan) -> float | None:
+    def queue_s(self, plan: Plan, endpoint: Endpoint = "kline") -> float | None:
         """Give the seconds until the next slot under *plan*, by what others have taken; None if it stays locked."""
-        return self._now_or_never(self._ask, Budget.queue_s, plan)
+        return self._now_or_never(self._ask, lambda budget, now: budget.queue_s(now, endpoint), plan)
 
     def left_today(self, plan: Plan | None = None) -> int | None:
         """Give how many requests of the day's allowance are left under *plan*; None if the ledger stays locked."""

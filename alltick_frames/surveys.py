@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from alltick_frames.transport import Transport
     from alltick_frames.wire import Answer, SymbolsEndpoint
 
-__all__ = ["AnySurvey", "BarsSurvey", "HaltsSurvey", "Options", "Survey", "SymbolsSurvey"]
+__all__ = ["AnySurvey", "BarsSurvey", "HaltsSurvey", "Options", "Survey", "SymbolsSurvey", "schema_of"]
 
 Item = TypeVar("Item", str, Group)
 
@@ -172,7 +172,7 @@ class SymbolsSurvey(Survey[str]):
     def table(self, settings: Settings) -> pa.Table:
         """Give what was found, in the asked order."""
         rows = [row for code in self.items if code in self.findings.found for row in self._rows(code)]
-        schema = _TABLES[self.endpoint][1]
+        schema = schema_of(self.endpoint)
         columns = [pa.array([row[field.name] for row in rows], field.type) for field in schema]
         return pa.Table.from_arrays(columns, schema=schema.with_metadata(_metadata(settings, self.options)))
 
@@ -349,6 +349,11 @@ def _metadata(settings: Settings, options: Options) -> dict[str, str]:
         "alltick.plan": settings.plan.name,
         "alltick.fetched_at": options.clock().isoformat(timespec="seconds"),
     }
+
+
+def schema_of(endpoint: SymbolsEndpoint) -> pa.Schema:
+    """Give the schema of what *endpoint* answers."""
+    return _TABLES[endpoint][1]
 
 
 def max_skew(findings: Findings[Any, Any]) -> timedelta:

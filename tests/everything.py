@@ -93,6 +93,8 @@ def main(directory: Path) -> None:
         ("unknown", ("NOSUCHCODE", "1h", "1d")),
     ):
         failing(name, lambda arguments=arguments: at.get_kline(*arguments))  # type: ignore[misc]
+    failing("among others", lambda: at.get_last_trade(["NOSUCHCODE", "EURUSD"]))
+    failing("halts", lambda: at.get_suspensions("nowhere"))  # type: ignore[arg-type]
     failing("scanned", lambda: at.scan_kline("700.HK", "1m", "2024-01-01/2024-01-31").collect())
     failing("budget", lambda: at.get_kline("BTCUSDT", "1m", "30d", max_wait=0))
     failing("stopped", lambda: at.get_kline("BTCUSDT", "1m", "30d", progress=stop))
@@ -109,6 +111,14 @@ def succeed(directory: Path) -> None:
         sys.stderr = stderr
     table, pandas = at.get_kline(*CALL, frame="arrow"), at.get_kline(*CALL, frame="pandas")
     at.get_kline("GOLD", "1m", "2026-03-02/2026-03-03")  # more than the index keeps
+    latest = [
+        at.get_latest_kline(["EURUSD", "700.HK"], "1d"),
+        at.get_last_trade(["EURUSD", "700.HK"]),
+        at.get_order_book("700.HK"),
+        at.get_static_info("700.HK"),
+        at.get_suspensions("sse"),
+        at.watch_kline("EURUSD", "1m"),
+    ]
     updated = at.update(["EURUSD", "GOLD"], ["1h", "1d"])
     client = at.Client()
     asynchronous = at.AsyncClient()
@@ -123,7 +133,7 @@ def succeed(directory: Path) -> None:
         table,
     ]
     scanned = at.scan_kline(*CALL)
-    things += [updated, scanned, scanned.explain(), scanned.explain(optimized=False), scanned.collect()]
+    things += [*latest, updated, scanned, scanned.explain(), scanned.explain(optimized=False), scanned.collect()]
     shown = io.StringIO()
     for thing in things:
         print(repr(thing), str(thing), f"{thing}", getattr(thing, "_repr_html_", str)(), file=shown)

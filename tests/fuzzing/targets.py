@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from alltick_frames import schemas, store
+from alltick_frames import quotes, schemas, store
 from alltick_frames.decode import Page, kline_page
 from alltick_frames.errors import (
     RET_CODES,
@@ -29,12 +29,14 @@ from alltick_frames.errors import (
     StoreError,
     TransportError,
 )
+from alltick_frames.halts import halts_page, halts_table
 from alltick_frames.periods import Period
 from alltick_frames.ranges import parse_range
 from alltick_frames.segments import UnreadableError, decode
 from alltick_frames.spans import BEGINNING
 from alltick_frames.store import Archive
-from alltick_frames.wire import Answer, KlineRequest
+from alltick_frames.surveys import schema_of
+from alltick_frames.wire import Answer, Exchange, HaltsRequest, KlineRequest, SymbolsEndpoint, SymbolsRequest
 from tests.archives import DAY, EVER, START, batch, minutes, rows_of
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ E = TypeVar("E", bound=Exception)
 CORPUS = Path(__file__).parent / "corpus"
 NOW = datetime(2026, 3, 18, 15, 0, 30, tzinfo=UTC)
 REQUEST = KlineRequest("EURUSD", Period.MINUTE_1)
+SYMBOLS: dict[bytes, SymbolsEndpoint] = {b"depth": "depth_tick", b"static": "static_info"}
+EXCHANGES: dict[bytes, Exchange] = {b"sse": "sse", b"nyse": "nyse"}
 # Of what came: a message is for people and logs, and the trace and the advice need their place in it.
 LONGEST_MESSAGE = 1_000
 # SQLite waits for the disk twice a run.
@@ -58,6 +62,40 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 def page(data: bytes) -> None:
     """Read an answer's body: a true table, or an error of ours."""
     _page_of(200, data)
+
+
+def symbols(data: bytes) -> None:
+    """Read the answer about some codes, of the endpoint that the first line names: rows of the schema, or an error."""
+    line, _, body = data.partition(b"\n")
+    endpoint = SYMBOLS.get(line, "trade_tick")
+    asked = SymbolsRequest(endpoint, ("700.HK", "EURUSD"))
+    try:
+        parts = quotes.rows_of(Answer(200, body, "trace", NOW, None), asked)
+    except AllTickError as error:
+        _judged(error)
+        return
+    assert set(parts) <= set(asked.codes)
+    for code, part in parts.items():
+        assert not (part.rows and part.flaw)
+        for field in schema_of(endpoint):
+            column = pa.array([row[field.name] for row in part.rows], field.type)
+            column.validate(full=True)
+            assert field.nullable or not column.null_count, f"{code}: {field.name} is null"
+
+
+def halted(data: bytes) -> None:
+    """Read an answer about halts, of the exchange that the first line names: a table, or an error of ours."""
+    line, _, body = data.partition(b"\n")
+    exchange = EXCHANGES.get(line, "nasdaq")
+    try:
+        page = halts_page(Answer(200, body, "trace", NOW, None), HaltsRequest(exchange))
+    except AllTickError as error:
+        _judged(error)
+        return
+    table, flaws = halts_table(exchange, page.records)
+    table.validate(full=True)
+    assert len(table) <= len(page.records) <= page.total
+    assert len(table) == len(page.records) or flaws
 
 
 def envelope(data: bytes) -> None:
@@ -293,6 +331,8 @@ def _turned_over(value: bytes, edits: bytes) -> bytes:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "page": page,
     "envelope": envelope,
+    "symbols": symbols,
+    "halts": halted,
     "range": range_,
     "segment": segment,
     "archive": archive,
