@@ -18,7 +18,7 @@ PACKAGE = Path(at.__file__).parent
 # A module imports from its own row or a row above; type-checking imports do not count.
 ROWS = (
     ("__init__",),
-    ("clocks", "errors", "notices", "periods"),
+    ("catalog", "clocks", "errors", "notices", "periods"),
     ("codes", "plans", "schemas", "spans"),
     ("ranges", "settings", "calendars", "finality", "hours", "sessions"),
     (
