@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, get_args
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from alltick_frames.catalog import CLASSES, EXAMPLES, ProductClass, did_you_mean
 from alltick_frames.codes import check_codes
 from alltick_frames.plans import FREE_CODES
+from alltick_frames.trading_hours import DAYS, Week, weeks_of, zone_of_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,3 +68,142 @@ class TestTheBuiltInList:
         meant = did_you_mean(code, EXAMPLES)
         assert set(meant) <= EXAMPLES.keys() - {code}
         assert len(meant) == len(set(meant)) <= 3
+
+    def test_its_hours_can_be_read(self) -> None:
+        for one in EXAMPLES.values():
+            listed = one.asset_class.startswith(("stock", "index"))
+            assert (one.hours is None) is listed
+            assert listed or weeks_of(one.hours or "")
+
+
+def told(weeks: Sequence[Week] | None) -> str | None:
+    """Write *weeks* so that a person can compare them with the text."""
+    return None if weeks is None else "; ".join(map(_told, weeks))
+
+
+def _told(week: Week) -> str:
+    season = f"{week.season} " if week.season else ""
+    breaks = "".join(f", break {clock(begin)}-{clock(end)}" for begin, end in week.breaks)
+    return f"{season}{on(week.opens)}-{on(week.closes)}{breaks} {week.zone}"
+
+
+def clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def on(minutes: int) -> str:
+    return f"{DAYS[minutes // 1440]} {clock(minutes % 1440)}"
+
+
+FOREX = "summer Sun 21:00-Fri 21:00 UTC; winter Sun 22:00-Fri 22:00 UTC"
+METALS = "summer Sun 22:00-Fri 21:00, break 21:00-22:00 UTC; winter Sun 23:00-Fri 22:00, break 22:00-23:00 UTC"
+INDICES = "Sun 18:00-Fri 17:00, break 17:00-18:00 America/New_York"
+ALWAYS = "Mon 00:00-Mon 00:00 UTC"
+HOURS: list[tuple[str, str | None]] = [
+    # The forms of the vendor's list of 2025-01.
+    ("Summer: Sun 21:00 to Fri 21:00; Winter: Sun 22:00 to Fri 22:00 (GMT)", FOREX),
+    (EXAMPLES["GOLD"].hours or "", METALS),
+    (
+        EXAMPLES["UKOIL"].hours or "",
+        "summer Mon 00:00-Fri 21:00, break 21:00-00:00 UTC; winter Mon 01:00-Fri 22:00, break 22:00-01:00 UTC",
+    ),
+    (
+        EXAMPLES["Zinc"].hours or "",
+        "summer Mon 00:00-Fri 18:00, break 18:00-00:00 UTC; winter Mon 01:00-Fri 19:00, break 19:00-01:00 UTC",
+    ),
+    (EXAMPLES["AUS200"].hours or "", INDICES.replace("18:00-Fri", "17:50-Fri")),
+    ("Sun 18:00 to Fri 17:00 US Eastern, break 17:00-18:00 daily", INDICES),
+    ("around the clock", ALWAYS),
+    # The same, written otherwise.
+    ("Sunday 21:00 - Friday 21:00 (summer), Sunday 22:00 - Friday 22:00 (winter), GMT", FOREX),
+    ("GMT\nSummer time: Sun 21:00–Fri 21:00\nWinter time: Sun 22:00–Fri 22:00", FOREX),
+    ("winter Sun 22:00 ~ Fri 22:00 UTC / summer Sun 21:00 ~ Fri 21:00 UTC", FOREX),
+    ("Sun 21:00/22:00 to Fri 21:00/22:00 (GMT, summer/winter)", FOREX),
+    ("Sun 9 PM - Fri 9:00 p.m. GMT (summer); Sun 10pm - Fri 10 PM GMT (winter)", FOREX),
+    ("夏令时:周日21：00至周五21：00,冬令时:星期天22：00到星期五22：00 GMT", FOREX),
+    ("Sun 22:00/23:00 - Fri 21:00/22:00, daily break 21:00/22:00 - 22:00/23:00 GMT summer / winter", METALS),
+    ("SUN. 18:00:00 to FRI. 17:00:00 (Eastern Time); Break: 17:00 - 18:00 every day", INDICES),
+    ("From Sun 6 pm until Fri 5 pm, pause 5 pm to 6 pm, New York time", INDICES),
+    ("24/7", ALWAYS),
+    ("7×24", ALWAYS),
+    ("24 hours a day, 7 days a week (GMT+0)", ALWAYS),
+    ("Mon 00:00 - Sun 24:00 UTC", ALWAYS),
+    ("Mon-Sun 00:00-24:00 UTC", ALWAYS),
+    # Exchanges: what lies between the hours of a day are breaks, the night too.
+    (
+        "Mon - Fri 09:30-12:00, 13:00-16:00 (Hong Kong time)",
+        "Mon 09:30-Fri 16:00, break 12:00-13:00, break 16:00-09:30 Asia/Hong_Kong",
+    ),
+    (
+        "9:30-11:30/13:00-15:00 周一至周五 北京时间",
+        "Mon 09:30-Fri 15:00, break 11:30-13:00, break 15:00-09:30 Asia/Shanghai",
+    ),
+    ("Mon-Fri 9:30 am - 4 pm ET", "Mon 09:30-Fri 16:00, break 16:00-09:30 America/New_York"),
+    # What is not said is not made up.
+    ("Sun 21:00 to Fri 21:00", "Sun 21:00-Fri 21:00 None"),
+    ("Summer: Sun 21:00 to Fri 21:00 GMT", "summer Sun 21:00-Fri 21:00 UTC"),
+    ("Mon 08:00 - Fri 20:00 GMT+8", "Mon 08:00-Fri 20:00 Etc/GMT-8"),
+    ("Mon 08:00 - Fri 20:00 UTC -05:00", "Mon 08:00-Fri 20:00 Etc/GMT+5"),
+    # What cannot be read to the last word is not read.
+    ("", None),
+    ("see the website", None),
+    ("Sun 21:00 to Fri 21:00 except holidays", None),
+    ("Sun 21:00", None),
+    ("21:00 to 22:00", None),
+    ("24 hours", None),
+    ("Sun 25:00 to Fri 21:00", None),
+    ("Sun 21:60 to Fri 21:00", None),
+    ("Sun 13 pm to Fri 21:00", None),
+    ("Sunny 21:00 to Fri 21:00", None),
+    ("Sun 21:00 to Fri 21:00 EST", None),
+    ("Sun 21:00 to Fri 21:00 US Eastern Standard Time", None),
+    ("Sun 21:00 GMT to Fri 21:00 US Eastern", None),
+    ("Sun 21:00 to Fri 21:00 UTC+15", None),
+    ("Sun 21:00 to Fri 21:00, break Fri 21:00-22:00", None),
+    ("Sun 21:00 to Fri 21:00, break 21:00-21:00", None),
+    ("Mon-Fri 18:00-17:00", None),
+    ("Mon-Fri 09:30-12:00, 11:00-16:00", None),
+    ("Mon-Mon 09:30-12:00", None),
+    ("Sun 21:00 to Fri 21:00; Sun 22:00 to Fri 22:00", None),
+    ("Summer: Sun 21:00 to Fri 21:00; Summer: Sun 22:00 to Fri 22:00", None),
+    ("Sun 21:00 to Fri 21:00; winter: Sun 22:00 to Fri 22:00; winter", None),
+    ("Sun 21:00/22:00 to Fri 21:00/22:00 GMT", None),
+]
+
+
+class TestTradingHours:
+    @pytest.mark.parametrize(("text", "weeks"), HOURS, ids=[text for text, _ in HOURS])
+    def test_a_text_is_read_whole_or_not_at_all(self, text: str, weeks: str | None) -> None:
+        assert told(weeks_of(text)) == weeks
+
+    def test_the_zone_of_the_column_is_that_of_a_text_without_one(self) -> None:
+        zone = zone_of_header("Transaction hours (GMT)")
+        assert told(weeks_of("Sun 21:00 to Fri 21:00", zone)) == "Sun 21:00-Fri 21:00 UTC"
+        assert (
+            told(weeks_of("Mon-Fri 9:30-16:00 ET", zone)) == "Mon 09:30-Fri 16:00, break 16:00-09:30 America/New_York"
+        )
+        assert zone_of_header("Transaction hours") is None
+        assert zone_of_header("Transaction hours (GMT or US Eastern)") is None
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                [
+                    *("Sun", "Fri", "周一", "21:00", "24:00", "12 pm", "to", "-", "/", ",", "break", "daily"),
+                    *("summer", "winter", "GMT", "+8", "ET", "24/7", "x"),
+                ]
+            ),
+            max_size=14,
+        ).map(" ".join)
+        | st.text(max_size=30)
+    )
+    def test_whatever_is_written_a_week_that_can_be_comes_of_it_or_nothing(self, text: str) -> None:
+        weeks = weeks_of(text)
+        if weeks is None:
+            return
+        assert 1 <= len(weeks) <= 2
+        assert len({week.season for week in weeks}) == len(weeks)
+        for week in weeks:
+            assert week.zone is None or ZoneInfo(week.zone)
+            assert 0 <= week.opens < 7 * 1440 > week.closes >= 0
+            assert all(0 <= begin < 1440 > end >= 0 != begin - end for begin, end in week.breaks)

@@ -19,7 +19,7 @@ PACKAGE = Path(at.__file__).parent
 ROWS = (
     ("__init__",),
     ("catalog", "clocks", "errors", "notices", "periods"),
-    ("codes", "plans", "schemas", "spans"),
+    ("codes", "plans", "schemas", "spans", "trading_hours"),
     ("ranges", "settings", "calendars", "finality", "hours", "sessions"),
     (
         "wire",
