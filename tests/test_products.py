@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import alltick_frames as at
+from alltick_frames import products, schemas, sheets
 from alltick_frames.catalog import CLASSES, EXAMPLES, ProductClass, did_you_mean
-from alltick_frames.codes import check_codes
+from alltick_frames.codes import Family, check_codes, family_of
+from alltick_frames.frames import to_frame
 from alltick_frames.plans import FREE_CODES
 from alltick_frames.trading_hours import DAYS, Week, weeks_of, zone_of_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from alltick_frames.settings import FrameKind
 
 
 class TestTheBuiltInList:
@@ -207,3 +214,190 @@ class TestTradingHours:
             assert week.zone is None or ZoneInfo(week.zone)
             assert 0 <= week.opens < 7 * 1440 > week.closes >= 0
             assert all(0 <= begin < 1440 > end >= 0 != begin - end for begin, end in week.breaks)
+
+
+AS_OF = datetime(2026, 3, 1, 8, tzinfo=UTC)
+# As people write such a sheet: banners, a header that is not tidy, remarks below codes, rows that are none.
+FOREX_TAB = """\ufeff"AllTick FOREX, all products",,,,
+,,,,
+Last update,2026-02-27,,,
+No., cOdE\u00a0,Transaction Hours (GMT),NAME , Category
+1,EURUSD,Summer: Sun 21:00 to Fri 21:00; Winter: Sun 22:00 to Fri 22:00,Euro / Dollar,Majors
+2," USDCNH ",by arrangement,美元/人民币,Crosses
+3,"USDKRW
+only kept for conversion rates",,USD/KRW
+4,EURUSD,,the second one,
+5,XAUUSD,,Gold,
+6,usdjpy,,small,
+7,,,no code at all,
+Code,Code,,,
+8,XAUEUR
+see also,the metals' tab,,,
+"""
+
+
+def rows(sheet: sheets.Sheet) -> list[tuple[object, ...]]:
+    return [(one.code, one.name, one.name_cn, one.category, one.hours, told(one.weeks)) for one in sheet.products]
+
+
+class TestASheet:
+    def test_its_products_are_found_whatever_is_around_them(self) -> None:
+        sheet = sheets.parse(FOREX_TAB.encode(), "forex", AS_OF)
+        hours = "Summer: Sun 21:00 to Fri 21:00; Winter: Sun 22:00 to Fri 22:00"
+        assert rows(sheet) == [
+            ("EURUSD", "Euro / Dollar", "欧元/美元", "Majors", hours, FOREX),
+            ("USDCNH", EXAMPLES["USDCNH"].name, "美元/人民币", "Crosses", "by arrangement", None),
+            ("USDKRW", "USD/KRW", None, None, None, None),
+            ("XAUEUR", "Gold / Euro", "黄金/欧元", None, None, None),
+        ]
+        assert {(one.asset_class, one.as_of, one.source) for one in sheet.products} == {("forex", AS_OF, "sheet")}
+
+    def test_rows_that_are_no_products_are_counted_and_shown(self) -> None:
+        sheet = sheets.parse(FOREX_TAB.encode(), "forex", AS_OF)
+        assert (sheet.skipped, sheet.examples) == (3, ("XAUUSD", "usdjpy", "the metals' tab"))
+
+    @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+    def test_a_tab_without_names_has_those_that_are_built_in(self, newline: str) -> None:
+        tab = newline.join(["Crypto,,", "Code,Category,Transaction hours", "BTCUSDT,Coins,24/7", "PEPEUSDT,,24/7", ""])
+        assert rows(sheets.parse(tab.encode(), "crypto", AS_OF)) == [
+            ("BTCUSDT", "Bitcoin / Tether", "比特币", "Coins", "24/7", ALWAYS),
+            ("PEPEUSDT", None, None, None, "24/7", ALWAYS),
+        ]
+
+    @pytest.mark.parametrize(
+        "header", ["Code,Name,Chinese name", "产品代码,Name,中文名称", '"Code\n代码",Name,Name (CN)']
+    )
+    def test_chinese_names_may_have_a_column(self, header: str) -> None:
+        sheet = sheets.parse(f"{header}\n1810.HK,Xiaomi,小米集团\n".encode(), "stock_hk", AS_OF)
+        assert rows(sheet) == [("1810.HK", "Xiaomi", "小米集团", None, None, None)]
+
+    @pytest.mark.parametrize(
+        ("asset_class", "products", "others"),
+        [
+            ("forex", "EURUSD USDCNH XAUEUR", "XAUUSD XAGUSD EUR/USD eurusd EURUSDT GOLD"),
+            ("metal", "GOLD Silver Aluminum XAUCNH", "gold SILVER XAUUSD EURUSD"),
+            ("energy", "USOIL UKOIL NGAS", "usoil OIL"),
+            ("crypto", "BTCUSDT 1000SATSUSDT", "BTCUSD USDT btcUSDT BTC-USDT"),
+            ("cfd_index", "US500 HK50 SMI EUSTX50", "us500 HSI.HK CODE X"),
+            ("index", "000001.SH 399006.SZ HSI.HK .DJI.US", "HK50 700.HK DJI.US 1.SH"),
+            ("stock_hk", "5.HK 700.HK 89988.HK", "00700.HK 700 700.hk HSI.HK 0.HK"),
+            ("stock_us", "A.US AAPL.US BRK.A.US ABRpD.US AACT.U.US ACHR.WS.US AACIW.US", "AAPL aapl.US .DJI.US"),
+            ("stock_cn", "600519.SH 000001.SZ", "600519.SS 600519 60051.SH 430047.BJ"),
+        ],
+    )
+    def test_a_code_must_be_one_of_the_tabs_class(self, asset_class: ProductClass, products: str, others: str) -> None:
+        tab = "\n".join(["Code", *products.split(), *others.split()])
+        sheet = sheets.parse(tab.encode(), asset_class, AS_OF)
+        assert [one.code for one in sheet.products] == products.split()
+        assert sheet.skipped == len([code for code in others.split() if code != "CODE"])
+
+    @pytest.mark.parametrize(
+        ("body", "why"),
+        [
+            (b"<!DOCTYPE html><html>Sign in</html>", "a web page came instead of CSV"),
+            (b"\n <html>", "a web page came instead of CSV"),
+            (b"", "no row has a cell 'Code'"),
+            (b"Name,Category\nEURUSD,Majors\n", "no row has a cell 'Code'"),
+            (b"Code,Name\n", "none of its rows is a product of that class"),
+            (b"Code\n700.HK\nEUR/USD\n", "none of its rows is a product of that class, but '700.HK', 'EUR/USD'"),
+            (b"Code\n\xff\xfe\n", "it is no CSV in UTF-8 (UnicodeDecodeError)"),
+            (b"Code\n" + b"x" * 200_000, "it is no CSV in UTF-8 (Error)"),
+        ],
+    )
+    def test_what_is_no_list_is_refused(self, body: bytes, why: str) -> None:
+        with pytest.raises(at.DecodeError) as caught:
+            sheets.parse(body, "forex", AS_OF)
+        assert str(caught.value).startswith(f"the forex tab of the product list cannot be read: {why}")
+
+    @given(
+        st.sampled_from(CLASSES),
+        st.lists(
+            st.lists(
+                st.sampled_from(["Code", "Name", "Hours", "EURUSD", "700.HK", "GOLD", "BTCUSDT", ".DJI.US", "US500"])
+                | st.sampled_from(['"', "\n", "\r", "\0", "EURUSD\nremark", "<", "24/7", "黄金"])
+                | st.text(max_size=8),
+                max_size=4,
+            ).map(",".join),
+            max_size=8,
+        ).map("\n".join),
+    )
+    def test_whatever_is_in_it_no_code_breaks_the_rules(self, asset_class: ProductClass, text: str) -> None:
+        try:
+            sheet = sheets.parse(text.encode(errors="surrogatepass"), asset_class, AS_OF)
+        except at.DecodeError:
+            return
+        codes = [one.code for one in sheet.products]
+        assert check_codes(codes) == tuple(codes)
+        stocks = asset_class.startswith(("stock", "index"))
+        assert {family_of(code) for code in codes} == {Family.STOCK if stocks else Family.QUOTE}
+        assert products.table(sheet.products).num_rows == len(codes)
+
+
+class TestTheFrame:
+    @pytest.mark.parametrize("kind", ["polars", "pandas", "arrow"])
+    @pytest.mark.parametrize("count", [0, 3])
+    def test_it_has_the_same_columns_in_every_kind(self, kind: FrameKind, count: int) -> None:
+        frame = to_frame(products.table(products.built_in("index")[:count]), kind)
+        names = frame.column_names if kind == "arrow" else list(frame.columns)
+        assert (names, len(frame)) == (schemas.PRODUCTS.names, count)
+
+    def test_the_hours_are_days_and_times(self) -> None:
+        frame = products.table([*products.built_in("crypto")[:1], *products.built_in("stock_cn")[:1]])
+        frame = pa.concat_tables([products.table(products.built_in("energy")[-1:]), frame])
+        oil, crypto, stock = frame["sessions"].to_pylist()
+        assert oil[1] == {
+            "season": "winter",
+            "zone": "UTC",
+            "open_day": "Mon",
+            "open": time(1),
+            "close_day": "Fri",
+            "close": time(22),
+            "breaks": [{"start": time(22), "end": time(1)}],
+        }
+        assert (crypto[0]["open_day"], crypto[0]["open"]) == (crypto[0]["close_day"], crypto[0]["close"])
+        assert stock is None
+        assert frame["family"].to_pylist() == ["quote", "quote", "stock"]
+        assert frame["as_of"].null_count == 3
+
+
+class TestSearching:
+    LISTED = (
+        *("7000.HK", "700.HK", "1700.HK", "GOLD", "XAUEUR", "GDX.US", "GOLDA.US"),
+        *("600519.SH", "9988.HK", "BRK.A.US", "BTCUSDT", ".DJI.US", "US30"),
+    )
+
+    @pytest.mark.parametrize(
+        ("text", "codes"),
+        [
+            ("700.hk", ["700.HK", "1700.HK"]),
+            ("700", ["700.HK", "7000.HK", "1700.HK"]),
+            ("Gold", ["GOLD", "GOLDA.US", "XAUEUR", "GDX.US"]),
+            ("茅台", ["600519.SH"]),
+            ("阿里", ["9988.HK"]),
+            ("ALI", ["9988.HK"]),
+            ("  berkshire   hath ", ["BRK.A.US"]),
+            ("ＢＴＣ", ["BTCUSDT"]),
+            ("dji", [".DJI.US"]),
+            ("dow jones", [".DJI.US", "US30"]),
+            ("miners", ["GDX.US"]),
+            ("nothing like it", []),
+            ("[a-z]*", []),
+        ],
+    )
+    def test_the_likeliest_comes_first(self, text: str, codes: list[str]) -> None:
+        named = {"GDX.US": "VanEck Gold", "GOLDA.US": "A fund"}
+        listed = [
+            products.Product(
+                code=code,
+                asset_class="stock_us",
+                name=named.get(code) or (EXAMPLES[code].name if code in EXAMPLES else None),
+                name_cn=EXAMPLES[code].name_cn if code in EXAMPLES else None,
+                category="Miners" if code == "GDX.US" else None,
+                hours=None,
+                weeks=None,
+                as_of=None,
+                source="sheet",
+            )
+            for code in self.LISTED
+        ]
+        assert [one.code for one in products.found(listed, text)] == codes

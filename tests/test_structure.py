@@ -20,7 +20,7 @@ ROWS = (
     ("__init__",),
     ("catalog", "clocks", "errors", "notices", "periods"),
     ("codes", "plans", "schemas", "spans", "trading_hours"),
-    ("ranges", "settings", "calendars", "finality", "hours", "sessions"),
+    ("ranges", "settings", "calendars", "finality", "hours", "sessions", "products", "sheets"),
     (
         "wire",
         "decode",
