@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import re
+import ssl
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,9 +23,12 @@ from alltick_frames.codes import Family, check_codes, family_of
 from alltick_frames.frames import to_frame
 from alltick_frames.plans import FREE_CODES
 from alltick_frames.trading_hours import DAYS, Week, weeks_of, zone_of_header
+from alltick_frames.transport import PublicPages
+from tests.test_secrets import Listener, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from alltick_frames.settings import FrameKind
 
@@ -401,3 +408,77 @@ class TestSearching:
             for code in self.LISTED
         ]
         assert [one.code for one in products.found(listed, text)] == codes
+
+
+class TestAPublicPage:
+    def fetched(self, url: str) -> bytes:
+        async def fetch() -> bytes:
+            async with PublicPages(url) as pages:
+                return await pages.fetch(url)
+
+        return asyncio.run(fetch())
+
+    def refused(self, url: str) -> at.TransportError:
+        with pytest.raises(at.TransportError) as caught:
+            self.fetched(url)
+        assert str(caught.value).startswith("no page from ")
+        return caught.value
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_redirects_are_followed(self, status: int) -> None:
+        def answer(path: str) -> Sent:
+            return Sent(status, {"location": "/there?b=2"}) if path == "/here?a=1" else Sent(body=b"the list")
+
+        with Listener(answer).running() as server:
+            assert self.fetched(f"http://127.0.0.1:{server.port}/here?a=1") == b"the list"
+        assert server.asked == ["/here?a=1", "/there?b=2"]
+
+    def test_not_more_than_five_redirects_are(self) -> None:
+        def answer(path: str) -> Sent:
+            return Sent(302, {"location": f"/{int(path[1:]) - 1}"}) if path != "/0" else Sent(body=b"the list")
+
+        with Listener(answer).running() as server:
+            assert self.fetched(f"http://127.0.0.1:{server.port}/5") == b"the list"
+            error = self.refused(f"http://127.0.0.1:{server.port}/6")
+        assert "more than 5 redirects" in str(error)
+        assert not error.transient
+
+    @pytest.mark.parametrize("target", ["http://192.0.2.1/list", "ftp://127.0.0.1/list", "http://lists.example/"])
+    def test_a_redirect_to_plain_http_elsewhere_is_refused(self, target: str) -> None:
+        with Listener(lambda _: Sent(302, {"location": target})).running() as server:
+            error = self.refused(f"http://127.0.0.1:{server.port}/")
+        assert f"it redirects to {target.rpartition('/')[0]}, which is refused" in str(error)
+        assert not error.transient
+
+    def test_from_https_no_redirect_leads_to_http(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: trustme.CA
+    ) -> None:
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(tls)
+        with (
+            Listener(lambda _: Sent(body=b"the list")).running() as plain,
+            Listener(lambda _: Sent(302, {"location": f"http://localhost:{plain.port}/"}), tls).running() as server,
+        ):
+            assert "which is refused" in str(self.refused(f"https://localhost:{server.port}/"))
+        assert plain.asked == []
+
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.mark.parametrize(("status", "transient"), [(403, False), (404, False), (429, True), (500, True)])
+    def test_another_status_is_an_error(self, status: int, transient: bool) -> None:  # noqa: FBT001
+        with Listener(lambda _: Sent(status, body=b"the list")).running() as server:
+            error = self.refused(f"http://127.0.0.1:{server.port}/")
+        assert str(error) == f"no page from 127.0.0.1:{server.port}: the server answered HTTP {status}"
+        assert error.transient is transient
+
+    def test_what_never_ends_is_not_read_to_the_end(self) -> None:
+        packed = gzip.compress(bytes(20 * 2**20))
+        with Listener(lambda _: Sent(headers={"content-encoding": "gzip"}, body=packed)).running() as server:
+            assert "it is larger than 16 MiB" in str(self.refused(f"http://127.0.0.1:{server.port}/"))
+
+    def test_nobody_there_is_an_error_that_may_pass(self) -> None:
+        assert self.refused("http://127.0.0.1:9/").transient
