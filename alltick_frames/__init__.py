@@ -24,9 +24,11 @@ if TYPE_CHECKING:
         export,
         gaps,
         get_kline,
+        get_products,
         import_,
         restatements,
         scan_kline,
+        search_products,
         update,
     )
     from alltick_frames.client import AsyncClient, Client
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         LongWaitWarning,
         PlanLimitError,
         PlanWarning,
+        ProductListWarning,
         RateLimitError,
         StoreError,
         StreamError,
@@ -81,6 +84,7 @@ __all__ = [
     "Period",
     "PlanLimitError",
     "PlanWarning",
+    "ProductListWarning",
     "RateLimitError",
     "Span",
     "StoreError",
@@ -93,10 +97,12 @@ __all__ = [
     "export",
     "gaps",
     "get_kline",
+    "get_products",
     "import_",
     "restatements",
     "sandbox",
     "scan_kline",
+    "search_products",
     "update",
 ]
 
@@ -113,9 +119,11 @@ _HOMES = {
     "export": "api",
     "gaps": "api",
     "get_kline": "api",
+    "get_products": "api",
     "import_": "api",
     "restatements": "api",
     "scan_kline": "api",
+    "search_products": "api",
     "update": "api",
 }
 

@@ -23,7 +23,8 @@ AllTickWarning (UserWarning)
 ├── ClockSkewWarning                  this machine's clock and the server's differ
 ├── BudgetWarning                     the budget cannot be shared with other processes
 ├── LongWaitWarning                   more than a minute, or more than today's allowance
-└── PlanWarning                       no plan known: the Free plan's limits are assumed
+├── PlanWarning                       no plan known: the Free plan's limits are assumed
+└── ProductListWarning                the product list is an older one, the built-in one, or lacks rows
 ```
 
 Messages name the argument, the value, what is allowed and the next step; none ever holds a token.
@@ -58,6 +59,7 @@ __all__ = [
     "LongWaitWarning",
     "PlanLimitError",
     "PlanWarning",
+    "ProductListWarning",
     "RateLimitError",
     "StoreError",
     "StreamError",
@@ -204,6 +206,10 @@ class LongWaitWarning(AllTickWarning):
 
 class PlanWarning(AllTickWarning):
     """No plan is configured or remembered, so the Free plan's limits are assumed."""
+
+
+class ProductListWarning(AllTickWarning):
+    """The product list is an older one or only what is built in, or rows of it are left out."""
 
 
 # 601 reads "body empty" in the error table and "no permission for this product" on one page; we only meet it

@@ -64,6 +64,7 @@ _COLUMNS = {
 }
 _INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060]")
 _HAN = re.compile("[\u3400-\u9fff]")
+_SHORTEST_NAME = 3
 _SHOWN, _SHOWN_LETTERS = 3, 40
 
 
@@ -144,9 +145,8 @@ def _clean(cell: str) -> str:
 def _product(
     code: str, asset_class: ProductClass, cells: Mapping[str, str], zone: str | None, as_of: datetime
 ) -> Product:
-    name, name_cn = cells.get("name", "").replace("\n", " "), cells.get("name_cn", "").replace("\n", " ")
-    if _HAN.search(name):
-        name, name_cn = "", name_cn or name
+    name, in_name = _names(cells.get("name", ""))
+    name_cn = " ".join(cells.get("name_cn", "").split()) or in_name
     example, hours = EXAMPLES.get(code), cells.get("hours")
     return Product(
         code=code,
@@ -159,6 +159,21 @@ def _product(
         as_of=as_of,
         source="sheet",
     )
+
+
+def _names(cell: str) -> tuple[str, str]:
+    """Tell the English and the Chinese name apart, if one stands before the other."""
+    words = cell.split()
+    chinese = [bool(_HAN.search(word)) for word in words]
+    if not any(chinese):
+        return " ".join(words), ""
+    turns = [index for index in range(1, len(words)) if chinese[index] != chinese[index - 1]]
+    if len(turns) != 1:
+        return "", " ".join(words)
+    first, second = " ".join(words[: turns[0]]), " ".join(words[turns[0] :])
+    english, name_cn = (second, first) if chinese[0] else (first, second)
+    # "阿里巴巴 SW" has a mark of the exchange's rather than an English name.
+    return (english, name_cn) if len(english) >= _SHORTEST_NAME else ("", " ".join(words))
 
 
 def _unreadable(asset_class: ProductClass, why: str) -> DecodeError:

@@ -51,6 +51,7 @@ ROWS = (
         "kline",
         "scan",
         "holdings",
+        "listings",
         "repair",
         "updating",
         "estimate",
