@@ -838,8 +838,8 @@ def search_products(text: str, *, asset_class: ProductClass | None = None, frame
     >>> import alltick_frames as at
     >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
     ...     found = client.search_products("腾讯", asset_class="stock_hk")
-    >>> found.select("code", "name").rows()
-    [('700.HK', 'Tencent Holdings')]
+    >>> found.select("code", "name_cn").rows()
+    [('700.HK', '腾讯控股')]
     """
     return _default().search_products(text, asset_class=asset_class, frame=frame)
 

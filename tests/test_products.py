@@ -5,29 +5,35 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+import socket
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pyarrow as pa
 import pytest
+import tenacity
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 import alltick_frames as at
-from alltick_frames import products, schemas, sheets
+from alltick_frames import listings, products, repair, schemas, sheets
 from alltick_frames.catalog import CLASSES, EXAMPLES, ProductClass, did_you_mean
 from alltick_frames.codes import Family, check_codes, family_of
 from alltick_frames.frames import to_frame
 from alltick_frames.plans import FREE_CODES
 from alltick_frames.trading_hours import DAYS, Week, weeks_of, zone_of_header
 from alltick_frames.transport import PublicPages
+from tests.leaks import TOKEN, holds_token
 from tests.test_secrets import Listener, Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from alltick_frames.settings import FrameKind
@@ -482,3 +488,288 @@ class TestAPublicPage:
 
     def test_nobody_there_is_an_error_that_may_pass(self) -> None:
         assert self.refused("http://127.0.0.1:9/").transient
+
+
+# The sandbox's sheets have rows that are no products, as the vendor's have.
+pytestmark = pytest.mark.filterwarnings("ignore:one row of the (metal|stock_us) tab:UserWarning")
+
+
+def asked(server: at.sandbox.Sandbox) -> list[str]:
+    """Name the tabs of which the sandbox was asked, and gave, the sheet."""
+    tabs = {gid: one for one, gid in sheets.TABS.items()}
+    return sorted(tabs[one["gid"]] for one in server.requests() if one["answer"] == "ok")
+
+
+def kept_in(client: at.Client) -> Path:
+    return client.settings.cache_dir / client.settings.origin / "products"
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listings, "_BACK_OFF", tenacity.wait_none())
+
+
+class TestGettingProducts:
+    def test_every_class_is_listed_from_the_sheet_and_energy_from_what_is_built_in(
+        self, client: at.Client, server: at.sandbox.Sandbox
+    ) -> None:
+        frame = client.get_products()
+        assert frame.columns == schemas.PRODUCTS.names
+        assert frame["code"].is_unique().all()
+        assert frame["asset_class"].unique(maintain_order=True).to_list() == list(CLASSES)
+        sources = frame.group_by("asset_class").agg(pl.col("source").unique())
+        assert dict(sources.rows()) == {one: ["sheet" if one in sheets.TABS else "built-in"] for one in CLASSES}
+        assert frame.filter(code="USDKRW").select("category", "source").rows() == [(None, "sheet")]
+        assert frame.filter(source="sheet")["as_of"].null_count() == 0
+        assert asked(server) == sorted(sheets.TABS)
+
+    def test_its_hours_can_be_read(self, client: at.Client) -> None:
+        frame = client.get_products()
+        assert frame.filter(pl.col("hours").is_not_null() != pl.col("sessions").is_not_null()).is_empty()
+        quoted = frame.filter(family="quote", source="sheet")
+        assert quoted.filter(pl.col("hours").is_null())["code"].to_list() == []
+
+    def test_one_class_costs_one_sheet_and_the_next_time_nothing(
+        self, client: at.Client, connect: Callable[..., at.Client], server: at.sandbox.Sandbox
+    ) -> None:
+        first = client.get_products("stock_hk")
+        assert asked(server) == ["stock_hk"]
+        other = connect(cache_dir=client.settings.cache_dir, token=None, network="never")
+        assert client.get_products("stock_hk").equals(first)
+        assert other.get_products("stock_hk").equals(first)
+        assert client.search_products("tencent", asset_class="stock_hk").equals(first.filter(code="700.HK"))
+        assert asked(server) == ["stock_hk"]
+
+    def test_what_is_kept_is_used_until_it_is_refreshed(
+        self,
+        client: at.Client,
+        server: at.sandbox.Sandbox,
+        set_clocks: Callable[[str], None],
+    ) -> None:
+        set_clocks("2026-03-01T08:00Z")
+        old = client.get_products("crypto")
+        set_clocks("2026-09-01T08:00Z")
+        server.configure(sheets={"crypto": "Code,Category\nNEWUSDT,Crypto\n"})
+        assert client.get_products("crypto").equals(old)
+        new = client.get_products("crypto", refresh=True)
+        assert new.select("code", "as_of").rows() == [("NEWUSDT", datetime(2026, 9, 1, 8, tzinfo=UTC))]
+        assert client.get_products("crypto").equals(new)
+        assert asked(server) == ["crypto", "crypto"]
+
+    def test_nothing_of_the_allowance_is_used(self, client: at.Client, server: at.sandbox.Sandbox) -> None:
+        before = client.estimate_kline("EURUSD", "1h", 10).left_today
+        client.get_products()
+        assert client.estimate_kline("EURUSD", "1h", 10).left_today == before
+        assert {one["endpoint"] for one in server.requests()} == {"sheet"}
+
+    def test_no_token_is_sent(self, connect: Callable[..., at.Client]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            received: list[bytes] = []
+
+            def answer() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    received.append(connection.recv(1 << 16))
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nCode\n5.HK\n")
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            client = connect(token=TOKEN, base_url=f"http://127.0.0.1:{server.getsockname()[1]}")
+            assert client.get_products("stock_hk")["code"].to_list() == ["5.HK"]
+            thread.join()
+        assert received[0].startswith(b"GET /spreadsheets/d/1avkeR1heZSj6gXIkDeBt8X3nv4EzJetw4yFuKjSDYtA/export?")
+        assert not holds_token(received[0])
+        assert b"uthorization" not in received[0]
+        assert b"ookie" not in received[0]
+        (kept,) = kept_in(client).iterdir()
+        assert not holds_token(kept.read_bytes())
+
+    def test_the_sheet_may_be_elsewhere(self, connect: Callable[..., at.Client]) -> None:
+        with Listener(lambda _: Sent(body=b"Code\n700.HK\n")).running() as mirror:
+            client = connect(products_url=f"http://127.0.0.1:{mirror.port}/copy/{{gid}}.csv")
+            assert client.get_products("stock_hk", frame="arrow")["code"].to_pylist() == ["700.HK"]
+            assert mirror.asked == [f"/copy/{sheets.TABS['stock_hk']}.csv"]
+
+    def test_as_google_does_the_sandbox_may_redirect(self, client: at.Client, server: at.sandbox.Sandbox) -> None:
+        server.configure(readings={"sheet_delivery": "redirected"})
+        assert client.get_products("index")["source"].unique().to_list() == ["sheet"]
+
+    def test_rows_that_are_left_out_are_said_once(self, client: at.Client, server: at.sandbox.Sandbox) -> None:
+        server.configure(sheets={"cn": "Code\n600519.SH\n600519.SS\n1\n2\nsee www.alltick.co\n"})
+        with pytest.warns(at.ProductListWarning) as caught:
+            client.get_products("stock_cn")
+        assert [str(one.message) for one in caught] == [
+            "4 rows of the stock_cn tab of the product list are left out, having no code of that class: "
+            "'600519.SS', '1', '2', …"
+        ]
+        assert caught[0].filename == __file__
+        assert len(client.get_products("stock_cn")) == 1
+
+    @pytest.mark.usefixtures("hurried")
+    @pytest.mark.parametrize("fault", ["drop", "drop_mid_body", "server_error", "throttled_http_429"])
+    def test_a_fault_that_passes_is_borne(self, client: at.Client, server: at.sandbox.Sandbox, fault: str) -> None:
+        server.fail_next(2, fault)
+        assert client.get_products("index")["source"].unique().to_list() == ["sheet"]
+        assert server.counters()["requests"] == 3
+
+    @pytest.mark.usefixtures("hurried")
+    def test_without_the_network_what_is_built_in_is_listed_and_said(self, connect: Callable[..., at.Client]) -> None:
+        client = connect(base_url="http://127.0.0.1:9")
+        with pytest.warns(at.ProductListWarning) as caught:
+            frame = client.get_products()
+        assert len(caught) == 1
+        said = str(caught[0].message)
+        assert said.startswith("the product list of forex, metal, crypto, cfd_index, index, stock_hk, stock_us, stock_")
+        assert said.count("no page from 127.0.0.1:9") == 1
+        assert "Listed is only the examples that are built in: forex, metal, crypto" in said
+        assert said.endswith("set ALLTICK_PRODUCTS_URL to a copy of the sheet that you can reach")
+        assert frame["code"].to_list() == [
+            code for asset_class in CLASSES for code, one in EXAMPLES.items() if one.asset_class == asset_class
+        ]
+        assert frame["source"].unique().to_list() == ["built-in"]
+
+    @pytest.mark.usefixtures("hurried")
+    def test_what_could_not_be_had_is_not_asked_for_again_at_once(
+        self, client: at.Client, server: at.sandbox.Sandbox
+    ) -> None:
+        server.configure(faults={"server_error": 1.0})
+        for _ in range(2):
+            with pytest.warns(at.ProductListWarning, match="HTTP 500"):
+                client.search_products("moutai", asset_class="stock_cn")
+        assert server.counters()["requests"] == 3
+        server.configure(faults={})
+        assert client.get_products("stock_cn", refresh=True)["source"].unique().to_list() == ["sheet"]
+        assert client.get_products("stock_cn")["source"].unique().to_list() == ["sheet"]
+
+    @pytest.mark.usefixtures("hurried")
+    @pytest.mark.parametrize(
+        ("sheet", "why"),
+        [
+            ("<html>Sign in</html>", "a web page came instead of CSV"),
+            ("nothing,here\n", "no row has a cell 'Code'"),
+            (None, "the server answered HTTP 500"),
+        ],
+    )
+    def test_what_was_kept_stands_in_for_a_sheet_that_is_none(
+        self,
+        client: at.Client,
+        server: at.sandbox.Sandbox,
+        set_clocks: Callable[[str], None],
+        sheet: str | None,
+        why: str,
+    ) -> None:
+        set_clocks("2026-03-01T08:00Z")
+        old = client.get_products("crypto")
+        set_clocks("2026-03-13T09:00Z")
+        server.configure(**({"sheets": {"crypto": sheet}} if sheet else {"faults": {"server_error": 1.0}}))
+        with pytest.warns(at.ProductListWarning) as caught:
+            frame = client.get_products("crypto", refresh=True)
+        assert frame.equals(old)
+        (said,) = [str(one.message) for one in caught]
+        assert why in said
+        assert "Listed is what was kept: crypto of 2026-03-01 (12 days ago); try again later" in said
+
+    @pytest.mark.parametrize(
+        "damage", ["cut", "turned over", "empty", "no text", "another tab's", "no date", "no file"]
+    )
+    def test_a_damaged_file_counts_as_absent(self, client: at.Client, server: at.sandbox.Sandbox, damage: str) -> None:
+        whole = client.get_products("crypto")
+        client.get_products("index")
+        path, other = kept_in(client) / "crypto.sheet", kept_in(client) / "index.sheet"
+        content = path.read_bytes()
+        path.unlink()
+        match damage:
+            case "cut":
+                path.write_bytes(content[:-20])
+            case "turned over":
+                path.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+            case "another tab's":
+                path.write_bytes(other.read_bytes())
+            case "no date":
+                path.write_bytes(re.sub(rb'"as_of":"[^"]*"', b'"as_of":"2026-03-01T08:00:00"', content))
+            case "no file":
+                path.mkdir()
+            case _:
+                path.write_bytes(b"" if damage == "empty" else b"\0\xff" * 99)
+        server.reset()
+        if damage == "no file":
+            with pytest.warns(at.ProductListWarning, match="could not be kept in .*: Is a directory"):
+                again = client.get_products("crypto")
+        else:
+            again = client.get_products("crypto")
+            assert path.read_bytes().partition(b"\n")[2] == content.partition(b"\n")[2]
+        assert again.drop("as_of").equals(whole.drop("as_of"))
+        assert asked(server) == ["crypto"]
+        assert sorted(one.name for one in kept_in(client).iterdir()) == ["crypto.sheet", "index.sheet"]
+
+    def test_with_the_network_off_nothing_is_sent_and_it_is_said_what_is_not_kept(
+        self, client: at.Client, connect: Callable[..., at.Client], server: at.sandbox.Sandbox
+    ) -> None:
+        client.get_products("crypto")
+        server.reset()
+        offline = connect(cache_dir=client.settings.cache_dir, network="never")
+        with pytest.warns(at.ProductListWarning, match="no product list is kept of forex, metal, cfd_index, index, "):
+            frame = offline.get_products()
+        assert dict(frame.group_by("source").len().rows()) == {
+            "sheet": len(client.get_products("crypto")),
+            "built-in": len([one for one in EXAMPLES.values() if one.asset_class != "crypto"]),
+        }
+        with pytest.raises(at.ArgumentError, match="refresh=True with network='never'"):
+            offline.get_products(refresh=True)
+        assert server.requests() == []
+
+    def test_it_is_kept_for_its_owner_only_and_not_in_the_way_of_the_archive(self, client: at.Client) -> None:
+        client.get_products("crypto")
+        modes = {path.stat().st_mode & 0o777 for path in (kept_in(client), kept_in(client).parent)}
+        assert modes == {0o700}
+        assert len(client.get_kline("BTCUSDT", "1h", 10)) == 10
+        assert repair.verify(client.settings.cache_dir, client.settings.origin) == []
+
+    def test_it_works_where_nothing_can_be_kept(self, connect: Callable[..., at.Client], tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        client = connect(cache_dir=tmp_path / "file")
+        with pytest.warns(at.ProductListWarning, match="could not be kept in .*: Not a directory; it will be fetched"):
+            assert "BTCUSDT" in client.get_products("crypto")["code"]
+
+    def test_many_threads_leave_whole_files(self, client: at.Client) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            frames = list(pool.map(lambda _: client.get_products("stock_us", refresh=True), range(8)))
+        assert len({one.height for one in frames}) == 1
+        assert [one.name for one in kept_in(client).iterdir()] == ["stock_us.sheet"]
+        assert client.get_products("stock_us").height == frames[0].height
+
+    def test_asynchronously_it_is_the_same(self, client: at.Client) -> None:
+        async def both() -> tuple[pl.DataFrame, pl.DataFrame]:
+            async with at.AsyncClient(base_url=client.settings.base_url) as other:
+                return await other.get_products("crypto"), await other.search_products("doge", asset_class="crypto")
+
+        listed, found = asyncio.run(both())
+        assert listed.drop("as_of").equals(client.get_products("crypto").drop("as_of"))
+        assert found["code"].to_list() == ["DOGEUSDT"]
+
+    @pytest.mark.parametrize("kind", ["pandas", "arrow"])
+    def test_a_search_without_a_result_is_an_empty_frame(self, client: at.Client, kind: FrameKind) -> None:
+        frame = client.search_products("nothing is called so", asset_class="index", frame=kind)
+        assert len(frame) == 0
+        assert list(frame.column_names if kind == "arrow" else frame.columns) == schemas.PRODUCTS.names
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda client: client.get_products("stocks"), "asset_class='stocks' is not known; use one of: 'forex' "),
+            (lambda client: client.get_products(frame="excel"), "frame='excel' is not known; use one of: 'polars' "),
+            (
+                lambda client: client.search_products(" "),
+                "text=' ' must be part of a code or a name, such as 'tencent'",
+            ),
+            (lambda client: client.search_products(700), "text=700 must be part of a code or a name"),
+            (lambda client: client.search_products("a", asset_class="x"), "asset_class='x' is not known"),
+        ],
+    )
+    def test_what_cannot_be_asked_is_refused_before_anything_is_sent(
+        self, client: at.Client, server: at.sandbox.Sandbox, call: Callable[[at.Client], Any], message: str
+    ) -> None:
+        with pytest.raises(at.ArgumentError) as caught:
+            call(client)
+        assert str(caught.value).startswith(message)
+        assert server.requests() == []
