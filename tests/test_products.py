@@ -560,7 +560,7 @@ class TestGettingProducts:
         before = client.estimate_kline("EURUSD", "1h", 10).left_today
         client.get_products()
         assert client.estimate_kline("EURUSD", "1h", 10).left_today == before
-        assert {one["endpoint"] for one in server.requests()} == {"sheet"}
+        assert {(one["endpoint"], *one["parameters"]) for one in server.requests()} == {("sheet", "format", "gid")}
 
     def test_no_token_is_sent(self, connect: Callable[..., at.Client]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
