@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from alltick_frames.catalog import ProductClass
     from alltick_frames.client import KlineOptions
     from alltick_frames.estimate import Estimate
     from alltick_frames.exports import Format
@@ -37,11 +38,13 @@ __all__ = [
     "get_last_trade",
     "get_latest_kline",
     "get_order_book",
+    "get_products",
     "get_static_info",
     "get_suspensions",
     "import_",
     "restatements",
     "scan_kline",
+    "search_products",
     "update",
     "watch_kline",
 ]
@@ -59,6 +62,7 @@ def configure(
     cache_dir: str | os.PathLike[str] | None = None,
     base_url: str | None = None,
     ws_url: str | None = None,
+    products_url: str | None = None,
     network: Network | None = None,
     on_incomplete: OnIncomplete | None = None,
     limits: Mapping[str, Any] | None = None,
@@ -82,6 +86,9 @@ def configure(
         Where bars are kept: a directory on a local disk.
     base_url, ws_url
         Scheme and host of the service; plain http and ws only to this machine, such as the sandbox.
+    products_url
+        Of the product sheet as CSV, with `{gid}` where the tab's id goes; by default Google's address of the vendor's
+        document, or the same path of another *base_url*. The token is not sent there.
     network
         `"auto"` (default), or `"never"` to answer from the archive alone, for which no token is needed.
     on_incomplete
@@ -108,6 +115,7 @@ def configure(
         "cache_dir": cache_dir,
         "base_url": base_url,
         "ws_url": ws_url,
+        "products_url": products_url,
         "network": network,
         "on_incomplete": on_incomplete,
         "limits": limits,
@@ -1112,6 +1120,111 @@ def import_(path: str | os.PathLike[str], *, frame: FrameKind | None = None, pro
     ([500], True)
     """
     return _default().import_(path, frame=frame, progress=progress)
+
+
+def get_products(
+    asset_class: ProductClass | None = None, *, refresh: bool = False, frame: FrameKind | None = None
+) -> Any:
+    """List what the vendor sells: codes, names and trading hours, from its public product sheet.
+
+    Needs no token, sends none and costs nothing of the plan's allowance. Each tab of the sheet (vendor page "product
+    code list") is fetched once and kept, with its date, beside the archive; from then on what is kept is used,
+    whatever its age, until *refresh*. Without the network, and of tabs never fetched, some seventy codes are listed
+    that are built in: those that the vendor's pages name. Energy is always built in, for no page says where it is.
+
+    Parameters
+    ----------
+    asset_class
+        `"forex"` `"metal"` `"energy"` `"crypto"` `"cfd_index"` `"index"` `"stock_hk"` `"stock_us"` `"stock_cn"`;
+        default all, in this order. A code that two tabs have is then listed once, with the first.
+    refresh
+        Fetch the sheet anew.
+    frame
+        `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per code, in the sheet's order; the same columns when empty:
+
+        =========== ================= ==================================================================
+        code        text              the product code, as `get_kline` takes it
+        asset_class text              the sheet's tab
+        family      text              `quote` or `stock`: the half of the API that serves it
+        name        text              the English name; null where none is known, as of most coins
+        name_cn     text              the Chinese name; null where none is known
+        category    text              as in the sheet; null where it gives none
+        hours       text              the trading hours, as in the sheet; null where it gives none
+        sessions    list of structs   the same, one item the year round or one each for `summer` and
+                                      `winter`; null where `hours` cannot be read to the last word
+        as_of       timestamp[us,UTC] when the sheet was read; null of what is built in
+        source      text              `sheet` or `built-in`
+        =========== ================= ==================================================================
+
+        An item of `sessions` is a week in wall time: `season` (null the year round), `zone` (IANA name; null if the
+        sheet does not say), `open_day` and `open`, `close_day` and `close` (`Mon` to `Sun`, and a time), and `breaks`
+        of every day (`start`, `end`; over midnight if it ends before it starts). A week that closes when it opens
+        does not close. There are no holidays in it.
+
+    Raises
+    ------
+    ArgumentError
+        An unknown *asset_class*, or *refresh* with `network="never"`.
+
+    Warns
+    -----
+    ProductListWarning
+        A tab could not be fetched or kept, and what is listed of it instead, and how old that is; or, when a tab has
+        been fetched, rows of it are left out because what stands for their code cannot be one.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     coins = client.get_products("crypto")
+    >>> coins.select("code", "family", "hours", "source").row(0)
+    ('BTCUSDT', 'quote', '7 x 24', 'sheet')
+    """
+    return _default().get_products(asset_class, refresh=refresh, frame=frame)
+
+
+def search_products(text: str, *, asset_class: ProductClass | None = None, frame: FrameKind | None = None) -> Any:
+    """Find products by part of their code, name, Chinese name or category: `"700"`, `"tencent"`, `"腾讯"`, `"gold"`.
+
+    Upper and lower case are alike. What is searched is what `get_products` lists; nothing else is fetched.
+
+    Parameters
+    ----------
+    text
+        What to look for.
+    asset_class, frame
+        As for `get_products`.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        The columns of `get_products`, the likeliest first: codes that are *text*, with or without suffix; names that
+        are; codes that begin with it; names of which a word does; and all else that holds it. Empty if nothing does.
+
+    Raises
+    ------
+    ArgumentError
+        An empty *text*, or an unknown *asset_class*.
+
+    Warns
+    -----
+    ProductListWarning
+        As of `get_products`.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     found = client.search_products("腾讯", asset_class="stock_hk")
+    >>> found.select("code", "name_cn").rows()
+    [('700.HK', '腾讯控股')]
+    """
+    return _default().search_products(text, asset_class=asset_class, frame=frame)
 
 
 def _default() -> Client:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, ov
 import anyio
 from anyio.lowlevel import checkpoint, current_token
 
-from alltick_frames import clocks, holdings, kline, porting, scan, schemas, surveys, updating, watching
+from alltick_frames import clocks, holdings, kline, porting, products, scan, schemas, surveys, updating, watching
 from alltick_frames import estimate as estimates
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
+from alltick_frames.catalog import ProductClass
 from alltick_frames.codes import check_codes
 from alltick_frames.errors import (
     AllTickError,
@@ -43,6 +44,7 @@ from alltick_frames.frames import to_frame
 from alltick_frames.harvests import Saver
 from alltick_frames.inquiry import Memory
 from alltick_frames.ledger import ledger_for
+from alltick_frames.listings import Listing, Listings
 from alltick_frames.notices import tell
 from alltick_frames.periods import Period
 from alltick_frames.plans import plan_named
@@ -125,6 +127,7 @@ class AsyncClient:
         plan: str | None = None,
         base_url: str | None = None,
         ws_url: str | None = None,
+        products_url: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         frame: FrameKind | None = None,
         network: Network | None = None,
@@ -137,6 +140,7 @@ class AsyncClient:
             plan=plan,
             base_url=base_url,
             ws_url=ws_url,
+            products_url=products_url,
             cache_dir=cache_dir,
             frame=frame,
             network=network,
@@ -148,6 +152,7 @@ class AsyncClient:
     _transport: Transport | None
     _loop: object
     _archive: Archive | None
+    _listings: Listings
     _lock: threading.Lock
     _memory: Memory
     _remembered: bool
@@ -481,6 +486,46 @@ class AsyncClient:
                 report(*step)
                 await checkpoint()
         return self._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
+
+    async def get_products(
+        self, asset_class: ProductClass | None = None, *, refresh: bool = False, frame: FrameKind | None = None
+    ) -> Any:
+        """List the products; see `alltick_frames.get_products`."""
+        listing, kind = self._ask_products(asset_class, refresh=refresh, frame=frame)
+        if listing.lacking:
+            await self._listings.fetch(listing)
+        return self._list_products(listing, kind)
+
+    async def search_products(
+        self, text: str, *, asset_class: ProductClass | None = None, frame: FrameKind | None = None
+    ) -> Any:
+        """Find products; see `alltick_frames.search_products`."""
+        listing, kind = self._ask_products(asset_class, frame=frame, text=text)
+        if listing.lacking:
+            await self._listings.fetch(listing)
+        return self._list_products(listing, kind, text)
+
+    def _ask_products(
+        self,
+        asset_class: ProductClass | None,
+        *,
+        refresh: bool = False,
+        frame: FrameKind | None = None,
+        text: Any = "any",
+    ) -> tuple[Listing, FrameKind]:
+        kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        chosen = None if asset_class is None else _one_of("asset_class", asset_class, ProductClass)
+        network = self.settings.network == "auto"
+        if refresh and not network:
+            raise ArgumentError("refresh=True with network='never': leave refresh out, or use network='auto'")
+        if not isinstance(text, str) or not text.strip():
+            raise ArgumentError(f"text={text!r} must be part of a code or a name, such as 'tencent'")
+        return self._listings.begin(chosen, refresh=refresh, network=network), kind
+
+    def _list_products(self, listing: Listing, kind: FrameKind, text: str | None = None) -> Any:
+        tell(self._listings.conclude(listing))
+        listed = listing.products()
+        return to_frame(products.table(listed if text is None else products.found(listed, text)), kind)
 
     def _exporting(
         self,
@@ -947,6 +992,7 @@ class AsyncClient:
     def _begin(self) -> None:
         self._forget_connections()
         self._archive = None
+        self._listings = Listings(self.settings)
         self._lock = threading.Lock()
         self._memory = Memory()
         self._remembered = False
@@ -999,6 +1045,7 @@ class Client:
         plan: str | None = None,
         base_url: str | None = None,
         ws_url: str | None = None,
+        products_url: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         frame: FrameKind | None = None,
         network: Network | None = None,
@@ -1012,6 +1059,7 @@ class Client:
                 plan=plan,
                 base_url=base_url,
                 ws_url=ws_url,
+                products_url=products_url,
                 cache_dir=cache_dir,
                 frame=frame,
                 network=network,
@@ -1313,6 +1361,26 @@ class Client:
             for step in steps:
                 report(*step)
         return self._client._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
+
+    def get_products(
+        self, asset_class: ProductClass | None = None, *, refresh: bool = False, frame: FrameKind | None = None
+    ) -> Any:
+        """List the products; see `alltick_frames.get_products`."""
+        listing, kind = self._client._ask_products(asset_class, refresh=refresh, frame=frame)
+        self._fetch_products(listing)
+        return self._client._list_products(listing, kind)
+
+    def search_products(
+        self, text: str, *, asset_class: ProductClass | None = None, frame: FrameKind | None = None
+    ) -> Any:
+        """Find products; see `alltick_frames.search_products`."""
+        listing, kind = self._client._ask_products(asset_class, frame=frame, text=text)
+        self._fetch_products(listing)
+        return self._client._list_products(listing, kind, text)
+
+    def _fetch_products(self, listing: Listing) -> None:
+        if listing.lacking:
+            self._background.run(lambda _: self._client._listings.fetch(listing), lambda *_: None)
 
     def _share(self, client: AsyncClient) -> None:
         self._client = client

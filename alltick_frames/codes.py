@@ -10,6 +10,7 @@ import enum
 import re
 from typing import TYPE_CHECKING
 
+from alltick_frames.catalog import EXAMPLES, did_you_mean
 from alltick_frames.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -80,8 +81,6 @@ _RESTING = frozenset(
 )
 _LEADING_ZEROS = re.compile(r"0+(\d+)\.HK")
 _SEPARATED_PAIR = re.compile(r"([A-Za-z]{3,5})[-/_]([A-Za-z]{3,4})")
-# Descriptions in the vendor's list that are no codes of it (whether the alias works is unknown).
-_DESCRIPTIONS = {"XAUUSD": "GOLD", "XAGUSD": "Silver", "SILVER": "Silver", "Gold": "GOLD"}
 
 
 def asset_class_of(code: str) -> AssetClass:
@@ -125,13 +124,22 @@ def zone_of(code: str) -> str:
 
 
 def hint_for(code: str) -> str:
-    """Suggest what may have been meant by a *code* the vendor does not know; empty without a guess."""
-    if code in _DESCRIPTIONS:
-        return f"did you mean {_DESCRIPTIONS[code]!r}?"
+    """Suggest what may have been meant by a *code* the vendor does not know, of those that its pages name.
+
+    Examples
+    --------
+    >>> print(*map(hint_for, ("eurusd", "AAPL", "TSLS.US")), sep="; ")
+    codes are case-sensitive: did you mean 'EURUSD'?; US stocks are written 'AAPL.US'; did you mean 'TSLA.US'?
+    """
+    meant = did_you_mean(code, EXAMPLES)
+    if meant and meant[0].casefold() == code.casefold():
+        return f"codes are case-sensitive: did you mean {meant[0]!r}?"
+    if re.fullmatch(r"[A-Z]{1,5}", code) and meant[:1] in ((), (f"{code}.US",)):
+        return f"US stocks are written {code + '.US'!r}"
+    if meant:
+        return f"did you mean {' or '.join(map(repr, meant))}?"
     if family_of(code) is Family.QUOTE and code != code.upper():
         return f"codes are case-sensitive: did you mean {code.upper()!r}?"
-    if re.fullmatch(r"[A-Z]{1,5}", code):
-        return f"US stocks are written {code + '.US'!r}"
     return "codes are case-sensitive and must equal the vendor's product list"
 
 

@@ -24,7 +24,8 @@ AllTickWarning (UserWarning)
 ├── BudgetWarning                     the budget cannot be shared with other processes
 ├── LongWaitWarning                   more than a minute, or more than today's allowance
 ├── OutageWarning                     a watch cannot reach the vendor, and goes on trying
-└── PlanWarning                       no plan known: the Free plan's limits are assumed
+├── PlanWarning                       no plan known: the Free plan's limits are assumed
+└── ProductListWarning                the product list is an older one, the built-in one, or lacks rows
 ```
 
 Messages name the argument, the value, what is allowed and the next step; none ever holds a token.
@@ -60,6 +61,7 @@ __all__ = [
     "OutageWarning",
     "PlanLimitError",
     "PlanWarning",
+    "ProductListWarning",
     "RateLimitError",
     "StoreError",
     "StreamError",
@@ -210,6 +212,10 @@ class OutageWarning(AllTickWarning):
 
 class PlanWarning(AllTickWarning):
     """No plan is configured or remembered, so the Free plan's limits are assumed."""
+
+
+class ProductListWarning(AllTickWarning):
+    """The product list is an older one or only what is built in, or rows of it are left out."""
 
 
 # 601 reads "body empty" in the error table and "no permission for this product" on one page; we only meet it

@@ -17,6 +17,7 @@ __all__ = [
     "LAST_TRADES",
     "LATEST",
     "ORDER_BOOK",
+    "PRODUCTS",
     "RESTATEMENTS",
     "STATIC_INFO",
     "UPDATED",
@@ -130,6 +131,50 @@ GAPS = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("calendar", pa.string(), nullable=False),
         pa.field("detail", pa.string()),
+    ]
+)
+
+_TIME = pa.time64("us")
+
+# What `get_products` returns: in `sessions`, the hours as far as they could be read, one item for each season.
+PRODUCTS = pa.schema(
+    [
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("asset_class", pa.string(), nullable=False),
+        pa.field("family", pa.string(), nullable=False),
+        pa.field("name", pa.string()),
+        pa.field("name_cn", pa.string()),
+        pa.field("category", pa.string()),
+        pa.field("hours", pa.string()),
+        pa.field(
+            "sessions",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("season", pa.string()),
+                        pa.field("zone", pa.string()),
+                        pa.field("open_day", pa.string(), nullable=False),
+                        pa.field("open", _TIME, nullable=False),
+                        pa.field("close_day", pa.string(), nullable=False),
+                        pa.field("close", _TIME, nullable=False),
+                        pa.field(
+                            "breaks",
+                            pa.list_(
+                                pa.struct(
+                                    [
+                                        pa.field("start", _TIME, nullable=False),
+                                        pa.field("end", _TIME, nullable=False),
+                                    ]
+                                )
+                            ),
+                            nullable=False,
+                        ),
+                    ]
+                )
+            ),
+        ),
+        pa.field("as_of", TIMESTAMP),
+        pa.field("source", pa.string(), nullable=False),
     ]
 )
 

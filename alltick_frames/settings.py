@@ -18,7 +18,7 @@ from alltick_frames.plans import Plan, plan_named
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["FrameKind", "Network", "OnIncomplete", "Settings", "Token", "resolve"]
+__all__ = ["FrameKind", "Network", "OnIncomplete", "Settings", "Token", "is_loopback", "resolve"]
 
 FrameKind = Literal["polars", "pandas", "arrow"]
 OnIncomplete = Literal["raise", "warn", "ignore"]
@@ -27,8 +27,13 @@ Network = Literal["auto", "never"]
 _DEFAULT_BASE_URL = "https://quote.alltick.co"
 _VENDOR_HOSTS = ("quote.alltick.co", "quote.alltick.io", "quote.tradeswitcher.com")
 _DEFAULT_WS_URL = "wss://quote.alltick.co"
+# One document, which anybody may read (vendor page "product code list").
+_SHEETS_HOST = "https://docs.google.com"
+_SHEET = "/spreadsheets/d/1avkeR1heZSj6gXIkDeBt8X3nv4EzJetw4yFuKjSDYtA/export?format=csv&gid={gid}"
 _SECURE = {"https": "http", "wss": "ws"}
+_PUBLIC = ("https", "http")
 _SCHEME = re.compile("(https?|wss?)://")
+_NO_URL = re.compile(r"[\\\s]")
 _MORE_THAN_A_HOST = re.compile(r"[?#@\\\s]")
 
 
@@ -97,6 +102,8 @@ class Settings:
         What replaces single figures of the plan, also of one that only the ledger remembers.
     base_url, ws_url
         Scheme and host; the families' paths are appended.
+    products_url
+        Of the product sheet's tabs, where `{gid}` stands for the tab; the token is not sent there.
     """
 
     token: Token | None
@@ -105,6 +112,7 @@ class Settings:
     limits: Mapping[str, Any] | None
     base_url: str
     ws_url: str
+    products_url: str
     cache_dir: Path
     state_dir: Path
     frame: FrameKind
@@ -114,9 +122,9 @@ class Settings:
     @property
     def origin(self) -> str:
         """Whose data it is: one archive never holds a test server's bars beside the vendor's."""
-        parts = urlsplit(self.base_url)
-        if parts.scheme == "https" and parts.hostname in _VENDOR_HOSTS and parts.port is None:
+        if _is_vendors(self.base_url):
             return "alltick"
+        parts = urlsplit(self.base_url)
         port = "" if parts.port is None else f"-{parts.port}"
         return re.sub("[^A-Za-z0-9.-]", "_", f"{parts.scheme}-{parts.hostname}{port}")
 
@@ -127,6 +135,7 @@ def resolve(
     plan: str | None = None,
     base_url: str | None = None,
     ws_url: str | None = None,
+    products_url: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     frame: FrameKind | None = None,
     network: Network | None = None,
@@ -141,15 +150,17 @@ def resolve(
         An unknown plan, frame kind or mode, plain http to a public host, a token that can be none, an unreadable
         token file, or one that others may read.
     """
-    token = Token.of(token)
+    token = _possible(_token(Token.of(token)))
     plan = plan or os.environ.get("ALLTICK_PLAN") or None
+    base_url = _url("base_url", base_url, _DEFAULT_BASE_URL, "https")
     return Settings(
-        token=_possible(_token(token)),
+        token=token,
         plan=plan_named(plan or "free", limits),
         plan_named=plan is not None,
         limits=limits,
-        base_url=_url("base_url", base_url, _DEFAULT_BASE_URL, "https"),
+        base_url=base_url,
         ws_url=_url("ws_url", ws_url, _DEFAULT_WS_URL, "wss"),
+        products_url=_products_url(products_url, base_url, token),
         cache_dir=_directory("cache", cache_dir),
         state_dir=_directory("state"),
         frame=cast("FrameKind", choose("frame", frame, FrameKind, "polars")),
@@ -206,12 +217,33 @@ def _url(name: str, argument: str | None, default: str, secure: str) -> str:
         raise ConfigError(f"{name}={_bare(url)!r} is not an address; write {secure}://host")
     if _MORE_THAN_A_HOST.search(url):
         raise ConfigError(f"{name}={_bare(url)!r} must be scheme and host only; the token is a setting of its own")
-    if parts.scheme != secure and not _is_loopback(parts.hostname):
+    if parts.scheme != secure and not is_loopback(parts.hostname):
         raise ConfigError(
             f"{name}={url!r} would send the token in clear text; use {secure}://, "
             f"{parts.scheme}:// is for this machine only"
         )
     return url
+
+
+def _products_url(argument: str | None, base_url: str, token: Token | None) -> str:
+    url = argument or os.environ.get("ALLTICK_PRODUCTS_URL")
+    if not url:
+        return f"{_SHEETS_HOST if _is_vendors(base_url) else base_url}{_SHEET}"
+    parts = _parts(url)
+    if parts is None or parts.scheme not in _PUBLIC or not parts.hostname or "@" in parts.netloc or _NO_URL.search(url):
+        raise ConfigError(f"products_url={_bare(url)!r} is not an address; write https://host/path?gid={{gid}}")
+    if parts.scheme != "https" and not is_loopback(parts.hostname):
+        raise ConfigError(f"products_url={_bare(url)!r} must be https://; http:// is for this machine only")
+    if "{gid}" not in url:
+        raise ConfigError(f"products_url={_bare(url)!r} does not say where the tab's id goes; write {{gid}} there")
+    if token is not None and token.reveal() in url:
+        raise ConfigError("products_url holds the token; anybody may read the product list, leave it out")
+    return url
+
+
+def _is_vendors(base_url: str) -> bool:
+    parts = urlsplit(base_url)
+    return parts.scheme == "https" and parts.hostname in _VENDOR_HOSTS and parts.port is None
 
 
 def _parts(url: str) -> SplitResult | None:
@@ -233,7 +265,8 @@ def _bare(url: str) -> str:
     return (scheme[0] if scheme else "") + before_query.rpartition("@")[2]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

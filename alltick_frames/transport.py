@@ -1,4 +1,4 @@
-"""One request over HTTP. The only importer of httpx, and the only place where the token is read.
+"""One request over HTTP. The only importer of httpx, and the only place where the token is read: `Transport`.
 
 A token in a URL ends up wherever a URL ends up: in reprs of requests, in exceptions that hold them, in debug logs
 and in the locals of tracebacks. So the URL with the token is made in the innermost frame; every exception is
@@ -6,6 +6,8 @@ caught outside of it, and what is raised instead is raised after the `except` bl
 
 A server, or a proxy before it, may send the URL back: of its headers nothing is logged, and in the body the token
 is blanked before anybody reads it.
+
+What anybody may read is read by `PublicPages`, which knows no token.
 """
 
 from __future__ import annotations
@@ -29,17 +31,20 @@ import httpx
 
 from alltick_frames import __version__
 from alltick_frames.errors import TransportError
-from alltick_frames.wire import Answer, new_trace
+from alltick_frames.settings import is_loopback
+from alltick_frames.wire import Answer, excerpt, new_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
 
     from alltick_frames.ledger import Ledger
     from alltick_frames.plans import Endpoint
     from alltick_frames.settings import Token
     from alltick_frames.wire import Request
 
-__all__ = ["LATENCY_GUESS_S", "Transport"]
+__all__ = ["LATENCY_GUESS_S", "PublicPages", "Transport"]
 
 _READ_S = 30.0
 _TIMEOUT = httpx.Timeout(_READ_S, connect=10.0)
@@ -56,6 +61,8 @@ _LEAD_S = 0.2
 _REMEMBERED, _TELLING, LATENCY_GUESS_S = 20, 5, 0.2
 # A shorter token is no secret, and its characters may be part of a price.
 _SECRET_FROM = 8
+_MOST_REDIRECTS = 5
+_OK, _TOO_MANY, _FIRST_SERVER_ERROR = 200, 429, 500
 _SENDING, _ANSWERED = "http11.send_request_headers.started", "http11.receive_response_headers.complete"
 # What httpcore logs of an answer: to be kept up to its status, or up to the name of the error that quotes it.
 _RECEIVED = re.compile(
@@ -190,6 +197,74 @@ class Transport:
             sent = sent.replace(quote(self._token.reveal(), safe="").encode(), b"***")
             sent = sent.replace(quote(quote(self._token.reveal(), safe=""), safe="").encode(), b"***")
         return sent
+
+
+class PublicPages:
+    """Fetches what anybody may read, with no token and outside of the budget; redirects are followed.
+
+    *address* is one of the pages: from https only https is gone to.
+    """
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        self._host = parts.netloc
+        self._schemes = ("https",) if parts.scheme == "https" else ("https", "http")
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(verify=True, proxy=_proxy_for(address)),
+            headers=_HEADERS,
+            timeout=_TIMEOUT,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def fetch(self, url: str) -> bytes:
+        """Give the body at *url*.
+
+        Raises
+        ------
+        TransportError
+            None came, or not from where it may come.
+        """
+        transient = True
+        try:
+            with anyio.fail_after(_ANSWERED_WITHIN_S):
+                status, body = await self._follow(url)
+        except (httpx.TimeoutException, TimeoutError) as error:
+            why = f"no whole answer in time ({type(error).__name__}); check the network"
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, zlib.error, OSError) as error:
+            transient = "CERTIFICATE_VERIFY_FAILED" not in str(error)
+            why = f"{excerpt(str(error)) or 'the connection broke'} ({type(error).__name__}); check the network"
+        else:
+            if status == _OK:
+                return body
+            transient = status == _TOO_MANY or status >= _FIRST_SERVER_ERROR
+            why = f"the server answered HTTP {status}"
+        raise TransportError(f"no page from {self._host}: {why}", transient=transient)
+
+    async def _follow(self, url: str) -> tuple[int, bytes]:
+        request = self._http.build_request("GET", url)
+        for _ in range(_MOST_REDIRECTS + 1):
+            host = request.url.host
+            if request.url.scheme not in self._schemes or (request.url.scheme == "http" and not is_loopback(host)):
+                raise TransportError(
+                    f"no page from {self._host}: it redirects to {request.url.scheme}://{host}, which is refused",
+                    transient=False,
+                )
+            response = await self._http.send(request, stream=True)
+            try:
+                if response.next_request is None:
+                    return response.status_code, await _body(response)
+                request = response.next_request
+            finally:
+                await response.aclose()
+        raise TransportError(f"no page from {self._host}: more than {_MOST_REDIRECTS} redirects", transient=False)
 
 
 async def _body(response: httpx.Response) -> bytes:

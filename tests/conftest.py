@@ -94,7 +94,17 @@ def set_clocks(server: at.sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> C
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("TOKEN", "TOKEN_FILE", "PLAN", "BASE_URL", "WS_URL", "FRAME", "NETWORK", "ON_INCOMPLETE"):
+    for name in (
+        "TOKEN",
+        "TOKEN_FILE",
+        "PLAN",
+        "BASE_URL",
+        "WS_URL",
+        "PRODUCTS_URL",
+        "FRAME",
+        "NETWORK",
+        "ON_INCOMPLETE",
+    ):
         monkeypatch.delenv(f"ALLTICK_{name}", raising=False)
     # Nothing that a test does may reach the archive or the ledger of the person who runs it.
     monkeypatch.setenv("ALLTICK_CACHE_DIR", str(tmp_path / "default archive"))

@@ -128,6 +128,8 @@ def succeed(directory: Path) -> None:
         at.coverage(),
         at.gaps(),
         at.restatements(),
+        at.get_products(),
+        at.search_products("gold"),
         frame,
         pandas,
         table,

@@ -106,6 +106,13 @@ def test_a_stock_is_offered_every_period_but_two_and_four_hours(period: Period) 
         ("XAGUSD", "did you mean 'Silver'?"),
         ("eurusd", "codes are case-sensitive: did you mean 'EURUSD'?"),
         ("AAPL", "US stocks are written 'AAPL.US'"),
+        ("PLTR", "US stocks are written 'PLTR.US'"),
+        ("silver", "codes are case-sensitive: did you mean 'Silver'?"),
+        ("Gold", "codes are case-sensitive: did you mean 'GOLD'?"),
+        ("HSI", "did you mean 'HSI.HK'?"),
+        ("000001", "did you mean '000001.SH' or '000001.SZ'?"),
+        ("TSLS.US", "did you mean 'TSLA.US'?"),
+        ("600518.SH", "codes are case-sensitive and must equal the vendor's product list"),
         ("ZZZZZZ.US", "codes are case-sensitive and must equal the vendor's product list"),
     ],
 )

@@ -420,6 +420,24 @@ def test_a_ledger_that_stays_locked_says(tmp_path: Path, monkeypatch: pytest.Mon
     )
 
 
+def test_a_product_list_that_is_not_the_vendors_newest_says(
+    connect: Callable[..., at.Client], server: at.sandbox.Sandbox
+) -> None:
+    server.configure(faults={"not_found": 1.0})
+    with pytest.warns(at.ProductListWarning) as warned:
+        connect().get_products("crypto")
+    with pytest.warns(at.ProductListWarning) as offline:
+        connect(network="never").get_products("crypto")
+    assert [said(Warning(warning.message)) for warning in (*warned, *offline)] == [
+        "the product list of crypto could not be fetched (no page from HOST: the server answered HTTP 404). Listed is "
+        "only the examples that are built in: crypto; try again later, or set ALLTICK_PRODUCTS_URL to a copy of the "
+        "sheet that you can reach",
+        "no product list is kept of crypto, and with network='never' none is fetched: listed of them are only the "
+        "examples that are built in; call get_products() once with network='auto'",
+    ]
+    assert warned[0].filename == __file__
+
+
 def test_no_class_of_the_tree_is_left_without_its_words() -> None:
     pinned = {
         *(errors.RET_CODES.values()),
@@ -432,6 +450,7 @@ def test_no_class_of_the_tree_is_left_without_its_words() -> None:
             at.BudgetWarning,
             at.LongWaitWarning,  # in test_estimate
             at.PlanWarning,
+            at.ProductListWarning,
         ),
     }
     # Bases, and what later features raise.

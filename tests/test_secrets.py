@@ -186,7 +186,8 @@ class TestEverythingThatIsLeft:
         notebook = json.loads((directory / "x.ipynb").read_text())
         kinds = {output["output_type"] for cell in notebook["cells"] for output in cell["outputs"]}
         assert kinds >= {"error", "execute_result", "stream"}
-        for pattern in ("archive/**/cache.db", "archive/**/*.arrow", "state/*.sqlite3", "frame.*", "*.out", "cmdline"):
+        kept = ("archive/**/cache.db", "archive/**/*.arrow", "archive/**/*.sheet")
+        for pattern in (*kept, "state/*.sqlite3", "frame.*", "*.out", "cmdline"):
             if pattern != "cmdline" or Path("/proc").is_dir():
                 assert [path for path in directory.glob(pattern) if path.stat().st_size], pattern
 

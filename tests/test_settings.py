@@ -12,12 +12,20 @@ import alltick_frames as at
 from alltick_frames.plans import Rate
 from alltick_frames.settings import Token, resolve
 
+SHEET = "/spreadsheets/d/1avkeR1heZSj6gXIkDeBt8X3nv4EzJetw4yFuKjSDYtA/export?format=csv&gid={gid}"
 SOURCES: list[tuple[str, str, Any, str, Any]] = [
     ("frame", "pandas", "pandas", "arrow", "arrow"),
     ("network", "never", "never", "auto", "auto"),
     ("on_incomplete", "warn", "warn", "ignore", "ignore"),
     ("base_url", "https://a.example/", "https://a.example", "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
     ("ws_url", "wss://a.example", "wss://a.example", "ws://localhost:8000", "ws://localhost:8000"),
+    (
+        "products_url",
+        "https://a.example/{gid}.csv",
+        "https://a.example/{gid}.csv",
+        "http://[::1]:80/?g={gid}",
+        "http://[::1]:80/?g={gid}",
+    ),
     ("cache_dir", "/tmp/a", Path("/tmp/a"), "/tmp/b", Path("/tmp/b")),
     ("token", "from-environment", Token("from-environment"), "argument", Token("argument")),
 ]
@@ -27,6 +35,7 @@ DEFAULTS = {
     "on_incomplete": "raise",
     "base_url": "https://quote.alltick.co",
     "ws_url": "wss://quote.alltick.co",
+    "products_url": f"https://docs.google.com{SHEET}",
     "token": None,
 }
 
@@ -143,6 +152,34 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         return
     with pytest.raises(at.ConfigError, match=r"^base_url='.*' (is not an address|must be scheme and host only)"):
         resolve(base_url=url)
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:8000", "https://quotes.example"])
+def test_another_service_has_its_own_product_sheet(base_url: str) -> None:
+    assert resolve(base_url=base_url).products_url == f"{base_url}{SHEET}"
+    assert resolve(base_url="https://quote.alltick.io").products_url == DEFAULTS["products_url"]
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("docs.google.com/{gid}", "is not an address"),
+        ("ftp://h.example/{gid}", "is not an address"),
+        ("https:///{gid}", "is not an address"),
+        ("https://hush@h.example/{gid}", "is not an address"),
+        ("https://me:hush@h.example/{gid}", "is not an address"),
+        ("https://h.example:abc/{gid}", "is not an address"),
+        ("https://h.example/a b/{gid}", "is not an address"),
+        ("http://h.example/{gid}?key=hush", "must be https://"),
+        ("https://h.example/list.csv?key=hush", "write {gid} there"),
+        ("https://h.example/{gid}?token=hush-token", "holds the token"),
+    ],
+)
+def test_an_address_of_the_product_sheet_that_cannot_be_is_refused(url: str, why: str) -> None:
+    with pytest.raises(at.ConfigError, match=r"^products_url") as caught:
+        resolve(token="hush-token", products_url=url)
+    assert why in str(caught.value)
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o660, 0o610, 0o601])

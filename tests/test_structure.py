@@ -18,9 +18,9 @@ PACKAGE = Path(at.__file__).parent
 # A module imports from its own row or a row above; type-checking imports do not count.
 ROWS = (
     ("__init__",),
-    ("clocks", "errors", "notices", "periods"),
-    ("codes", "plans", "schemas", "spans"),
-    ("ranges", "settings", "calendars", "finality", "hours", "sessions"),
+    ("catalog", "clocks", "errors", "notices", "periods"),
+    ("codes", "plans", "schemas", "spans", "trading_hours"),
+    ("ranges", "settings", "calendars", "finality", "hours", "sessions", "products", "sheets"),
     (
         "wire",
         "decode",
@@ -54,6 +54,7 @@ ROWS = (
         "kline",
         "scan",
         "holdings",
+        "listings",
         "repair",
         "updating",
         "surveys",

@@ -11,13 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("page", "envelope", "symbols", "halts", "range", "segment", "archive")
+NAMES = ("page", "envelope", "symbols", "halts", "range", "segment", "archive", "sheet")
 ROOT = Path(__file__).parent.parent.parent
 # What no mutation of single bytes finds, in libFuzzer's notation.
 TOKENS = (
     *('"ret"', '"msg"', '"error_msg"', '"data"', '"kline_list"', '"timestamp"', '"volume"', '"turnover"', '"code"'),
     *('"tick_list"', '"static_info_list"', '"bids"', '"price"', '"haltDate"', '"success"', '"totalCount"'),
     *("null", "true", "{}", "[]", '""', "NaN", "1e999", "-0", "1e-400", "0.12345678901234567", "9223372036854775808"),
+    *("Code", "Name", "Transaction hours (GMT)", "summer", "winter", "Sun 21:00", "break", "24/7", ".HK", "USDT"),
     *("9999-12-31", "0001-01-01", "/", "..", "mo", "min", "ytd", "max", "T00:00", "+23:59", "ARROW1", "\\xff\\xff"),
 )
 

@@ -12,12 +12,15 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from unittest.mock import patch
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from alltick_frames import quotes, schemas, store
+from alltick_frames import products, quotes, schemas, sheets, store
+from alltick_frames.catalog import CLASSES
+from alltick_frames.codes import check_codes
 from alltick_frames.decode import Page, kline_page
 from alltick_frames.errors import (
     RET_CODES,
@@ -25,6 +28,7 @@ from alltick_frames.errors import (
     ApiError,
     ArgumentError,
     AuthenticationError,
+    DecodeError,
     RateLimitError,
     StoreError,
     TransportError,
@@ -42,6 +46,7 @@ from tests.archives import DAY, EVER, START, batch, minutes, rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from alltick_frames.catalog import ProductClass
     from tests.archives import Row
 
 __all__ = ["CORPUS", "TARGETS"]
@@ -328,6 +333,27 @@ def _turned_over(value: bytes, edits: bytes) -> bytes:
     return bytes(spoilt[: len(spoilt) * edits[-1] // 255 if len(edits) > whole else None])
 
 
+def sheet(data: bytes) -> None:
+    """Read a tab of the product sheet (its class is the first line): products that can be, or `DecodeError`."""
+    line, _, body = data.partition(b"\n")
+    asset_class: ProductClass = next((one for one in CLASSES if one.encode() == line), "forex")
+    try:
+        got = sheets.parse(body, asset_class, NOW)
+    except DecodeError as error:
+        _judged(error)
+        return
+    codes = [one.code for one in got.products]
+    assert codes
+    assert check_codes(codes) == tuple(codes), "a code twice, or one that cannot be"
+    assert all(sheets.RULES[asset_class].fullmatch(code) for code in codes)
+    assert len(got.examples) == min(got.skipped, 3)
+    table = products.table(got.products)
+    table.validate(full=True)
+    for week in (week for one in got.products for week in one.weeks or ()):
+        assert week.zone is None or ZoneInfo(week.zone)
+        assert 0 <= week.opens < 7 * 1440 > week.closes >= 0
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "page": page,
     "envelope": envelope,
@@ -336,4 +362,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "range": range_,
     "segment": segment,
     "archive": archive,
+    "sheet": sheet,
 }
