@@ -5,11 +5,14 @@ Exit codes: 0 done, 2 usage, 3 incomplete, 4 budget, 5 authentication, 6 transpo
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import shutil
 import sys
 import warnings
-from pathlib import Path  # noqa: TC003  # typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path  # typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -27,13 +30,15 @@ from alltick_frames.plans import PLANS, plan_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     import polars as pl
     import pyarrow as pa
 
+    from alltick_frames.catalog import ProductClass
+    from alltick_frames.output import Target
     from alltick_frames.periods import Period
     from alltick_frames.spans import Missing, Span
+    from alltick_frames.wire import Exchange
 
 __all__ = ["main"]
 
@@ -72,54 +77,277 @@ def exit_code(error: AllTickError) -> int:
     return next(code for kinds, code in _EXIT_CODES if isinstance(error, kinds))
 
 
+Codes = Annotated[list[str], typer.Argument(help="Product codes, such as EURUSD 700.HK")]
+SomeCodes = Annotated[list[str] | None, typer.Argument(help="Only these codes")]
+OnePeriod = Annotated[str, typer.Option("--period", "-p", help="1m 5m 15m 30m 1h 2h 4h 1d 1w 1mo")]
+SomePeriod = Annotated[str | None, typer.Option("--period", "-p", help="Only this period")]
+Range = Annotated[str, typer.Option("--range", "-r", help="30d, 2025-01-01/2025-03-31, max, …, or a number of bars")]
+MaxWait = Annotated[
+    float | None, typer.Option("--max-wait", help="Refuse what may take more seconds, before anything is sent")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write a file: .parquet .csv .json .arrow, or as flagged")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON, times in ISO 8601")]
+Csv = Annotated[bool, typer.Option("--csv", help="CSV, with a line of names")]
+Parquet = Annotated[bool, typer.Option("--parquet", help="Parquet, for --output or a pipe")]
+
+
 @app.command()
 def get(
-    codes: Annotated[list[str], typer.Argument(help="Product codes, such as EURUSD 700.HK")],
-    period: Annotated[str, typer.Option("--period", "-p", help="1m 5m 15m 30m 1h 2h 4h 1d 1w 1mo")],
-    range: Annotated[
-        str, typer.Option("--range", "-r", help="30d, 2025-01-01/2025-03-31, max, …, or a number of bars")
-    ],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write .parquet, .csv or .arrow instead of printing")
-    ] = None,
-    max_wait: Annotated[
-        float | None, typer.Option("--max-wait", help="Refuse what may take more seconds, before anything is sent")
-    ] = None,
+    codes: Codes,
+    period: OnePeriod,
+    range: Range,
+    output: Output = None,
+    max_wait: MaxWait = None,
+    json: Json = False,  # noqa: FBT002  # a flag
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
 ) -> None:
     """Fetch bars and print them or write them to a file."""
-    writer = _writer(output)
+    target = _target(output, json=json, csv=csv, parquet=parquet)
     from alltick_frames import api  # noqa: PLC0415  # --help should not wait for Polars
 
-    incomplete: IncompleteDataError | None = None
-    with warnings.catch_warnings():
-        warnings.showwarning = _note
-        try:
-            frame = api.get_kline(codes, period, _range(range), frame="polars", max_wait=max_wait)
-        except IncompleteDataError as error:
-            incomplete = error
-            frame = error.frame
-        except KeyboardInterrupt:
-            typer.echo("alltick: interrupted; what came is kept, and the same command goes on from there", err=True)
-            raise
-    if output is None or writer is None:
-        typer.echo(_as_text(frame))
-    else:
-        getattr(frame, writer)(output)
-        typer.echo(f"{frame.height:,} bars → {output}")
-    if incomplete is not None:
-        raise incomplete  # after what there is has been handed over
+    def show(table: pa.Table) -> None:
+        import polars as pl  # noqa: PLC0415
+
+        typer.echo(_as_text(pl.DataFrame(pl.from_arrow(table)).with_columns(pl.col("code").cast(pl.String))))
+
+    _hand_over(
+        lambda: api.get_kline(codes, period, _range(range), frame="arrow", max_wait=max_wait), target, show, "bars"
+    )
 
 
 @app.command()
 def estimate(
-    codes: Annotated[list[str], typer.Argument(help="Product codes, such as EURUSD 700.HK")],
-    period: Annotated[str, typer.Option("--period", "-p", help="1m 5m 15m 30m 1h 2h 4h 1d 1w 1mo")],
+    codes: Codes,
+    period: OnePeriod,
     range: Annotated[str, typer.Option("--range", "-r", help="As for get")],
 ) -> None:
     """Say what get would send and take; sends nothing."""
     from alltick_frames import api  # noqa: PLC0415
 
     typer.echo(api.estimate_kline(codes, period, _range(range)))
+
+
+@app.command()
+def latest(
+    codes: Codes,
+    period: Annotated[list[str], typer.Option("--period", "-p", help="A period; may be given several times")] = ["1m"],  # noqa: B006  # typer's
+    output: Output = None,
+    max_wait: MaxWait = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """Fetch the newest two bars of each code and period, the forming one marked."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+
+    call = functools.partial(api.get_latest_kline, codes, period, frame="arrow", max_wait=max_wait)
+    _hand_over(call, target, _drawn("The newest bars, in UTC", _BARS), "bars")
+
+
+@app.command()
+def trade(
+    codes: Codes,
+    output: Output = None,
+    max_wait: MaxWait = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """Fetch the last trade of each code."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+
+    call = functools.partial(api.get_last_trade, codes, frame="arrow", max_wait=max_wait)
+    _hand_over(call, target, _drawn("The last trades, in UTC", _TRADES), "trades")
+
+
+@app.command()
+def book(
+    codes: Codes,
+    levels: Annotated[int | None, typer.Option("--levels", "-l", help="At most so many of each side")] = None,
+    output: Output = None,
+    max_wait: MaxWait = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """Fetch the order book of each code, the best level first."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+
+    call = functools.partial(api.get_order_book, codes, levels, frame="arrow", max_wait=max_wait)
+    _hand_over(call, target, _drawn("Order books, in UTC", _LEVELS), "levels")
+
+
+@app.command("info")
+def static_info(
+    codes: Codes,
+    output: Output = None,
+    max_wait: MaxWait = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """Fetch names, lot sizes and share capital of stocks."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+
+    def show(table: pa.Table) -> None:
+        # A stock has more columns than a terminal.
+        from alltick_frames.output import draw  # noqa: PLC0415
+
+        for row in table.to_pylist():
+            facts = [{"field": name, "value": _fact(value)} for name, value in row.items() if value is not None]
+            draw(facts, row["code"])
+
+    _hand_over(functools.partial(api.get_static_info, codes, frame="arrow", max_wait=max_wait), target, show, "stocks")
+
+
+@app.command()
+def halts(
+    exchange: Annotated[str, typer.Argument(help="sse, nyse or nasdaq")],
+    output: Output = None,
+    max_wait: MaxWait = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """Fetch an exchange's trading halts of the last year, the newest first; once a minute."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+
+    # What is none of the names is refused there, with those that are.
+    call = functools.partial(api.get_suspensions, cast("Exchange", exchange), frame="arrow", max_wait=max_wait)
+    _hand_over(call, target, _drawn(f"Halts of {exchange}, in its own time", _HALTS), "halts")
+
+
+# What people look at; files have all columns.
+_BARS = ("code", "period", "timestamp", "open", "high", "low", "close", "volume", "closed")
+_TRADES = ("code", "timestamp", "price", "volume", "turnover", "side")
+_LEVELS = ("code", "timestamp", "side", "level", "price", "volume", "limit_state")
+_HALTS = ("code", "name", "reason", "halted_at", "resumes_at")
+_LISTED = ("code", "asset_class", "name", "name_cn", "hours", "source")
+
+
+@app.command()
+def products(
+    asset_class: Annotated[
+        str | None, typer.Option("--class", "-c", help="forex metal energy crypto cfd_index index stock_hk stock_us …")
+    ] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch the list anew")] = False,  # noqa: FBT002
+    output: Output = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """List the vendor's products and their codes; needs no token."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+
+    call = functools.partial(api.get_products, cast("ProductClass | None", asset_class), refresh=refresh, frame="arrow")
+    _hand_over(call, target, _drawn("Products", _LISTED), "products")
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="tencent, 腾讯, gold, 700, …")],
+    asset_class: Annotated[
+        str | None, typer.Option("--class", "-c", help="Only of this class, as for products")
+    ] = None,
+    output: Output = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """Find products by code or name, in English or Chinese; needs no token."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+
+    call = functools.partial(
+        api.search_products, text, asset_class=cast("ProductClass | None", asset_class), frame="arrow"
+    )
+    _hand_over(call, target, _drawn(f"Products like {text!r}", _LISTED, f"Nothing like {text!r}"), "products")
+
+
+@app.command()
+def watch(
+    codes: Codes,
+    period: OnePeriod = "1m",
+    bars: Annotated[int | None, typer.Option("--bars", "-n", min=1, help="End after so many bars")] = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+) -> None:
+    """Print each bar once as it closes, until Ctrl-C."""
+    target = _target(None, json=json, csv=csv, parquet=False)
+    from alltick_frames import api, output  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.showwarning = _note
+        closing = contextlib.closing(api.watch_kline(codes, period))  # type: ignore[type-var]  # a generator
+        with closing as watched:
+            rows = (bar._asdict() for bar in itertools.islice(watched, bars))
+            form = target.format
+            told = map(_as_line, rows) if form is None else output.lines(rows, form)  # type: ignore[arg-type]  # no other flag
+            for line in told:
+                # Who reads a pipe waits for it.
+                print(line, flush=True)  # noqa: T201
+
+
+def _as_line(bar: dict[str, Any]) -> str:
+    prices = "  ".join(f"{name} {bar[name]:<10.10g}" for name in ("open", "high", "low", "close"))
+    volume = "" if bar["volume"] is None else f"  volume {bar['volume']:,.10g}"
+    return f"{bar['timestamp']:%Y-%m-%d %H:%M}Z  {bar['code']:<10} {bar['period']:<3}  {prices}{volume}".rstrip()
+
+
+def _target(output: Path | None, *, json: bool, csv: bool, parquet: bool) -> Target:
+    from alltick_frames.output import target_of  # noqa: PLC0415
+
+    return target_of(output, {"json": json, "csv": csv, "parquet": parquet})
+
+
+def _drawn(title: str, columns: tuple[str, ...] = (), empty: str = "") -> Callable[[pa.Table], None]:
+    """Give what draws a table, of its *columns* these alone."""
+    from alltick_frames.output import draw  # noqa: PLC0415
+
+    def show(table: pa.Table) -> None:
+        rows = table.select([*columns] if columns else table.column_names).to_pylist()
+        draw(rows, title if rows or not empty else empty)
+
+    return show
+
+
+def _hand_over(call: Callable[[], pa.Table], target: Target, show: Callable[[pa.Table], None], what: str) -> None:
+    """Make the *call*, and hand over what there is, also of a call that fails."""
+    from alltick_frames.output import write  # noqa: PLC0415
+
+    failure: AllTickError | None = None
+    with warnings.catch_warnings():
+        warnings.showwarning = _note
+        try:
+            table = call()
+        except KeyboardInterrupt:
+            typer.echo("alltick: interrupted; what came is kept, and the same command goes on from there", err=True)
+            raise
+        except AllTickError as error:
+            if error.frame is None or not (len(error.frame) or isinstance(error, IncompleteDataError)):
+                raise
+            failure, table = error, error.frame
+    if target.format is None:
+        show(table)
+    else:
+        write(table, target)
+    if target.path is not None:
+        typer.echo(f"{len(table):,} {what} → {target.path}")
+    if failure is not None:
+        raise failure  # after what there is has been handed over
+
+
+def _fact(value: Any) -> str:
+    return f"{value:,.12g}" if isinstance(value, int | float) else str(value)
 
 
 def _note(message: Warning | str, *_where: object, **_more: object) -> None:
@@ -134,82 +362,92 @@ def _as_text(frame: pl.DataFrame) -> str:
     """Show a frame without breaking its lines: in a narrow terminal with fewer columns and no frame around them."""
     import polars as pl  # noqa: PLC0415
 
-    if shutil.get_terminal_size(fallback=(_WIDE, 24)).columns >= _WIDE:
-        with pl.Config(tbl_width_chars=_WIDE):
+    from alltick_frames.output import WIDE  # noqa: PLC0415
+
+    if shutil.get_terminal_size(fallback=(WIDE, 24)).columns >= WIDE:
+        with pl.Config(tbl_width_chars=WIDE):
             return str(frame)
-    with pl.Config(tbl_formatting="NOTHING", tbl_hide_column_data_types=True, tbl_cols=6, tbl_width_chars=_WIDE):
+    with pl.Config(tbl_formatting="NOTHING", tbl_hide_column_data_types=True, tbl_cols=6, tbl_width_chars=WIDE):
         return str(frame)
-
-
-# What a frame of bars needs.
-_WIDE = 104
-_WRITERS = {".parquet": "write_parquet", ".csv": "write_csv", ".arrow": "write_ipc"}
-
-
-def _writer(output: Path | None) -> str | None:
-    """Choose by the file's ending, before anything is paid for."""
-    if output is None:
-        return None
-    if output.suffix not in _WRITERS:
-        raise ArgumentError(f"--output={str(output)!r} must end in one of: {' '.join(_WRITERS)}")
-    if not output.parent.is_dir():
-        raise ArgumentError(f"--output={str(output)!r}: there is no directory {str(output.parent)!r}")
-    return _WRITERS[output.suffix]
 
 
 @app.command()
 def coverage(
-    codes: Annotated[list[str] | None, typer.Argument(help="Only these codes")] = None,
-    period: Annotated[str | None, typer.Option("--period", "-p", help="Only this period")] = None,
+    codes: SomeCodes = None,
+    period: SomePeriod = None,
+    output: Output = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
 ) -> None:
     """List what the archive holds, and what is missing; sends nothing."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
+    target = _target(output, json=json, csv=csv, parquet=parquet)
     from alltick_frames import api  # noqa: PLC0415
+    from alltick_frames.output import draw  # noqa: PLC0415
 
-    spans = api.coverage(codes or None, period, frame="arrow").to_pylist()
-    table = Table(
-        title="What the archive holds" if spans else "The archive holds nothing of this", title_justify="left"
-    )
-    for heading in ("code", "period", "from", "to (UTC, not included)"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("bars", justify="right")
-    table.add_column("missing because")
-    for span in spans:
-        start = "(always)" if span["start"] is None else _minute(span["start"])
-        bars = f"{span['bars']:,}" if span["held"] else ""
-        why = ": ".join(filter(None, (span["reason"], span["detail"])))
-        table.add_row(span["code"], span["period"], start, _minute(span["end"]), bars, why)
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    def show(table: pa.Table) -> None:
+        rows = [
+            {
+                **{name: span[name] for name in ("code", "period", "start", "end")},
+                "start": "(always)" if span["start"] is None else span["start"],
+                "bars": span["bars"] if span["held"] else None,
+                "why": ": ".join(filter(None, (span["reason"], span["detail"]))),
+            }
+            for span in table.to_pylist()
+        ]
+        draw(
+            rows,
+            "What the archive holds" if rows else "The archive holds nothing of this",
+            _SPANS | {"why": "missing because"},
+        )
+
+    _hand_over(functools.partial(api.coverage, codes or None, period, frame="arrow"), target, show, "spans")
+
+
+_SPANS = {"code": "code", "period": "period", "start": "from", "end": "to (UTC, not included)", "bars": "bars"}
 
 
 @app.command()
 def gaps(
-    codes: Annotated[list[str] | None, typer.Argument(help="Only these codes")] = None,
-    period: Annotated[str | None, typer.Option("--period", "-p", help="Only this period")] = None,
+    codes: SomeCodes = None,
+    period: SomePeriod = None,
     min_bars: Annotated[
         int | None, typer.Option("--min-bars", help="List every stretch of so many bars, and not only unusual ones")
     ] = None,
+    output: Output = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
 ) -> None:
     """List suspicious holes within trading hours in what the archive holds; sends nothing."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+    from alltick_frames.output import draw  # noqa: PLC0415
 
+    def show(table: pa.Table) -> None:
+        rows = [gap | {"why": ": ".join(filter(None, (gap["reason"], gap["detail"])))} for gap in table.to_pylist()]
+        title = "Bars that lack within trading hours" if rows else "No suspicious holes"
+        draw(rows, title, _SPANS | {"why": "because", "calendar": "hours by"})
+
+    call = functools.partial(api.gaps, codes or None, period, frame="arrow", min_bars=min_bars)
+    _hand_over(call, target, show, "holes")
+
+
+@app.command()
+def restatements(
+    codes: SomeCodes = None,
+    period: SomePeriod = None,
+    output: Output = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """List the closed bars that a later answer changed; sends nothing."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
     from alltick_frames import api  # noqa: PLC0415
 
-    found = api.gaps(codes or None, period, frame="arrow", min_bars=min_bars).to_pylist()
-    table = Table(title="Bars that lack within trading hours" if found else "No suspicious holes", title_justify="left")
-    for heading in ("code", "period", "from", "to (UTC, not included)"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("bars", justify="right")
-    table.add_column("because")
-    table.add_column("hours by", no_wrap=True)
-    for gap in found:
-        why = ": ".join(filter(None, (gap["reason"], gap["detail"])))
-        where = (gap["code"], gap["period"], _minute(gap["start"]), _minute(gap["end"]))
-        table.add_row(*where, f"{gap['bars']:,}", why, gap["calendar"])
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    call = functools.partial(api.restatements, codes or None, period, frame="arrow")
+    _hand_over(call, target, _drawn("Bars that were changed", (), "No bar was changed"), "values")
 
 
 @app.command()
@@ -218,65 +456,52 @@ def update(
     period: Annotated[
         list[str] | None, typer.Option("--period", "-p", help="Only this period; may be given several times")
     ] = None,
-    max_wait: Annotated[
-        float | None, typer.Option("--max-wait", help="Refuse what may take more seconds, before anything is sent")
-    ] = None,
+    max_wait: MaxWait = None,
     when: Annotated[  # noqa: FBT002  # a flag
         bool, typer.Option("--when", help="Say when the next update must begin at the latest; sends nothing")
     ] = False,
+    output: Output = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
 ) -> None:
     """Bring what the archive holds up to date, and report what came and what is lost."""
+    target = _target(output, json=json, csv=csv, parquet=parquet)
     if when:
         _show_due(codes or None, period or None)
         return
     from alltick_frames import api  # noqa: PLC0415
 
-    failure: AllTickError | None = None
-    with warnings.catch_warnings():
-        warnings.showwarning = _note
-        try:
-            report = api.update(codes or None, period or None, frame="arrow", max_wait=max_wait)
-        except KeyboardInterrupt:
-            typer.echo("alltick: interrupted; what came is kept, and the same command goes on from there", err=True)
-            raise
-        except AllTickError as error:
-            if error.frame is None:
-                raise
-            failure, report = error, error.frame
-    _show_report(report.to_pylist())
-    if failure is not None:
-        raise failure
+    call = functools.partial(api.update, codes or None, period or None, frame="arrow", max_wait=max_wait)
+    _hand_over(call, target, _show_report, "series")
 
 
-def _show_report(groups: list[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def _show_report(report: pa.Table) -> None:
+    from alltick_frames.output import draw, minute  # noqa: PLC0415
 
+    groups = report.to_pylist()
     if not groups:
         typer.echo("The archive holds nothing yet. Name what to follow: alltick update EURUSD 700.HK -p 1m -p 1d")
         return
-    table = Table(title=f"{sum(group['added'] for group in groups):,} bars came", title_justify="left")
-    for heading in ("code", "period"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("added", justify="right")
-    table.add_column("newest (UTC)", no_wrap=True)
-    table.add_column("cannot be had")
     for group in groups:
-        missing = [
-            f"{gap['reason']} from {_minute(gap['start'])} to {_minute(gap['end'])}: {gap['detail']}"
+        group["missing"] = "; ".join(
+            f"{gap['reason']} from {minute(gap['start'])} to {minute(gap['end'])}: {gap['detail']}"
             for gap in group["missing"]
-        ]
-        newest = "" if group["newest"] is None else _minute(group["newest"])
-        table.add_row(group["code"], group["period"], f"{group['added']:,}", newest, "; ".join(missing))
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+        )
+    headings = {
+        "code": "code",
+        "period": "period",
+        "added": "added",
+        "newest": "newest (UTC)",
+        "missing": "cannot be had",
+    }
+    draw(groups, f"{sum(group['added'] for group in groups):,} bars came", headings)
 
 
 def _show_due(codes: list[str] | None, periods: list[str] | None) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
     from alltick_frames import clocks, updating  # noqa: PLC0415
     from alltick_frames.codes import check_codes  # noqa: PLC0415
+    from alltick_frames.output import draw, minute  # noqa: PLC0415
     from alltick_frames.periods import Period  # noqa: PLC0415
     from alltick_frames.settings import resolve  # noqa: PLC0415
     from alltick_frames.store import Archive  # noqa: PLC0415
@@ -290,32 +515,28 @@ def _show_due(codes: list[str] | None, periods: list[str] | None) -> None:
     if not due:
         typer.echo("No stocks are held: what else there is can be asked for at any time.")
         return
-    table = Table(title="Of a stock the newest 500 bars can be asked for", title_justify="left")
-    for heading in ("code", "period", "newest held (UTC)", "next update before (UTC)"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("bars left", justify="right")
-    table.add_column("by the calendar")
-    for group in due:
-        where = (group["code"], group["period"], _minute(group["newest"]), _minute(group["by"]))
-        table.add_row(*where, f"{group['left']:,}", group["calendar"])
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    headings = {
+        "code": "code",
+        "period": "period",
+        "newest": "newest held (UTC)",
+        "by": "next update before (UTC)",
+        "left": "bars left",
+        "calendar": "by the calendar",
+    }
+    draw(due, "Of a stock the newest 500 bars can be asked for", headings, shown={"newest": minute, "by": minute})
     late = [group for group in due if group["lost_from"] is not None]
     for group in late:
         typer.echo(
-            f"{group['code']} {group['period']}: about {-group['left']:,} bars from {_minute(group['lost_from'])} to "
-            f"{_minute(group['lost_to'])} UTC are lost: no update can bring them any more"
+            f"{group['code']} {group['period']}: about {-group['left']:,} bars from {minute(group['lost_from'])} to "
+            f"{minute(group['lost_to'])} UTC are lost: no update can bring them any more"
         )
     in_time = [group for group in due if group["lost_from"] is None]
     if in_time:
         by, left = in_time[0]["by"], in_time[0]["left"]
         here = f"{by.astimezone():%Y-%m-%d %H:%M %Z} here"
-        typer.echo(f"The next update must begin before {_minute(by)} UTC ({here}): {left:,} bars from now")
+        typer.echo(f"The next update must begin before {minute(by)} UTC ({here}): {left:,} bars from now")
     if late:
         raise typer.Exit(exit_code(IncompleteDataError("", missing=())))
-
-
-def _minute(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M}"
 
 
 cache = typer.Typer(no_args_is_help=True, help="The archive on this machine.")
@@ -325,21 +546,23 @@ app.add_typer(cache, name="cache")
 @cache.command()
 def info() -> None:
     """Say where the archive is, whose bars it holds and how large it is; sends nothing."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
+    from alltick_frames.output import draw  # noqa: PLC0415
     from alltick_frames.settings import resolve  # noqa: PLC0415
     from alltick_frames.store import summaries  # noqa: PLC0415
 
     directory = resolve().cache_dir
-    table = Table(title=str(directory), title_justify="left")
-    table.add_column("origin", no_wrap=True)
-    for heading in ("codes", "series", "bars", "files", "MiB"):
-        table.add_column(heading, justify="right")
-    for origin in summaries(directory):
-        counts = (origin.codes, origin.groups, origin.bars, origin.files)
-        table.add_row(origin.name, *(f"{count:,}" for count in counts), f"{origin.bytes / 2**20:,.1f}")
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    rows = [
+        {
+            "origin": origin.name,
+            "codes": origin.codes,
+            "series": origin.groups,
+            "bars": origin.bars,
+            "files": origin.files,
+            "MiB": round(origin.bytes / 2**20, 1),
+        }
+        for origin in summaries(directory)
+    ]
+    draw(rows, str(directory), {name: name for name in ("origin", "codes", "series", "bars", "files", "MiB")})
 
 
 @cache.command()

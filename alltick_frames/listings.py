@@ -205,10 +205,11 @@ def _left_out(sheet: Sheet, asset_class: ProductClass) -> list[ProductListWarnin
     if not sheet.skipped:
         return []
     rows = "one row" if sheet.skipped == 1 else f"{sheet.skipped:,} rows"
+    verb = "is" if sheet.skipped == 1 else "are"
     more = ", …" if sheet.skipped > len(sheet.examples) else ""
     return [
         ProductListWarning(
-            f"{rows} of the {asset_class} tab of the product list are left out, having no code of that class: "
+            f"{rows} of the {asset_class} tab of the product list {verb} left out, having no code of that class: "
             f"{', '.join(map(repr, sheet.examples))}{more}"
         )
     ]

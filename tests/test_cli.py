@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 import pytest
 
 import alltick_frames as at
+from alltick_frames import api, cli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 COMMAND = str(Path(sys.executable).with_name("alltick"))
 
@@ -136,11 +146,11 @@ def test_the_archive_is_listed_without_a_token(server: at.sandbox.Sandbox) -> No
     assert alltick(server, "get", "EURUSD", "GOLD", "-p", "1h", "-r", "2026-03-02/2026-03-02").returncode == 0
     alltick(server, "get", "AAPL.US", "-p", "1m", "-r", "2026-02-02/2026-02-03")
     listed = alltick(None, "coverage", ALLTICK_BASE_URL=server.url)
-    lines = [line for line in listed.stdout.splitlines() if line.startswith("│")]
-    assert [line.split()[1] for line in lines if line.split()[1] != "│"] == ["AAPL.US", "AAPL.US", "EURUSD", "GOLD"]
+    lines = [line for line in listed.stdout.splitlines() if line.startswith((" AAPL.US", " EURUSD", " GOLD"))]
+    assert [line.split()[0] for line in lines] == ["AAPL.US", "AAPL.US", "EURUSD", "GOLD"]
     assert "(always)" in lines[0]
     assert "beyond_reach" in lines[0]
-    assert max(map(len, listed.stdout.splitlines())) <= 104
+    assert max(len(line.rstrip()) for line in listed.stdout.splitlines()) <= 104
     only = alltick(None, "coverage", "GOLD", "-p", "1h", ALLTICK_BASE_URL=server.url)
     assert "EURUSD" not in only.stdout
     assert "GOLD" in only.stdout
@@ -151,10 +161,10 @@ def test_suspicious_holes_are_listed_without_a_token(server: at.sandbox.Sandbox)
     for week in ("2026-03-02/2026-03-03", "2026-03-10/2026-03-11"):
         assert alltick(server, "get", "GOLD", "-p", "1m", "-r", week).returncode == 0
     listed = alltick(None, "gaps", "-p", "1m", ALLTICK_BASE_URL=server.url)
-    (row,) = [line for line in listed.stdout.splitlines() if line.startswith("│ GOLD")]
+    (row,) = [line for line in listed.stdout.splitlines() if line.startswith(" GOLD")]
     assert "not_proven" in row
     assert "alltick 2025-01" in row
-    assert max(map(len, listed.stdout.splitlines())) <= 104
+    assert max(len(line.rstrip()) for line in listed.stdout.splitlines()) <= 104
     assert "No suspicious holes" in alltick(None, "gaps", "-p", "1d", ALLTICK_BASE_URL=server.url).stdout
     assert alltick(None, "gaps", "--min-bars", "0", ALLTICK_BASE_URL=server.url).returncode == 2
 
@@ -165,6 +175,126 @@ def test_the_archive_says_where_and_how_large_it_is(server: at.sandbox.Sandbox) 
     alltick(server, "get", "EURUSD", "-p", "1h", "-r", "2026-03-02/2026-03-02")
     shown = alltick(None, "cache", "info").stdout
     assert Path(os.environ["ALLTICK_CACHE_DIR"]).name in shown
-    (row,) = [line for line in shown.splitlines() if line.startswith("│")]
-    assert row.split("│")[1].strip() == server.url.replace("://", "-").replace(":", "-")
-    assert [int(cell) for cell in row.split("│")[2:5]] == [1, 1, 500]
+    (row,) = [line for line in shown.splitlines() if line.startswith(" http-")]
+    assert row.split()[0] == server.url.replace("://", "-").replace(":", "-")
+    assert [int(cell) for cell in row.split()[1:4]] == [1, 1, 500]
+
+
+LATEST = {
+    "latest": ["latest", "BTCUSDT", "700.HK", "-p", "1m", "-p", "1d"],
+    "trade": ["trade", "BTCUSDT", "700.HK"],
+    "book": ["book", "BTCUSDT", "700.HK", "--levels", "1"],
+    "info": ["info", "700.HK", "AAPL.US"],
+    "halts": ["halts", "sse"],
+    "products": ["products", "--class", "forex"],
+    "search": ["search", "腾讯", "--class", "stock_hk"],
+    "get": ["get", "EURUSD", "-p", "1h", "-r", "5"],
+}
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(
+    server: at.sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Callable[..., Done]]:
+    """Run the command in this process, which saves starting one, with a budget of its own each time."""
+    settings = {"TOKEN": server.token, "BASE_URL": server.url, "PLAN": "professional"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"ALLTICK_{name}", value)
+    calls = itertools.count()
+
+    def invoke(*arguments: str, **environment: str) -> Done:
+        api.forget()
+        monkeypatch.setenv("ALLTICK_STATE_DIR", str(tmp_path / f"state-{next(calls)}"))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["alltick", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Done(int(ended.value.code or 0), *capfd.readouterr())
+
+    yield invoke
+    api.forget()
+
+
+@pytest.mark.parametrize("command", LATEST)
+def test_what_is_latest_is_drawn_whole_and_handed_to_programs(
+    run: Callable[..., Done], tmp_path: Path, command: str
+) -> None:
+    drawn = run(*LATEST[command], COLUMNS="60")
+    assert drawn.returncode == 0, drawn.stderr
+    assert "…" not in drawn.stdout or command == "get"
+    rows = json.loads(run(*LATEST[command], "--json").stdout)
+    assert command == "halts" or {"700.HK", "EURUSD"} & {row["code"] for row in rows}
+    cells = list(csv.reader(io.StringIO(run(*LATEST[command], "--csv").stdout)))
+    assert (cells[0], len(cells)) == (list(rows[0]), len(rows) + 1)
+    written = run(*LATEST[command], "--parquet", "--output", str(tmp_path / "table"))
+    assert written.returncode == 0, written.stderr
+    table = pl.read_parquet(tmp_path / "table")
+    assert (table.columns, len(table)) == (list(rows[0]), len(rows))
+    stamps = [row[name] for row in rows for name in row if name in ("timestamp", "halted_at") and row[name]]
+    assert all(datetime.fromisoformat(stamp).tzinfo is not None for stamp in stamps)
+
+
+def test_a_pipe_gets_whole_parquet(server: at.sandbox.Sandbox) -> None:
+    piped = subprocess.run(
+        [COMMAND, *LATEST["trade"], "--parquet"],
+        env=os.environ
+        | {"ALLTICK_BASE_URL": server.url, "ALLTICK_TOKEN": server.token, "ALLTICK_PLAN": "professional"},
+        capture_output=True,
+        check=True,
+    )
+    assert pl.read_parquet(io.BytesIO(piped.stdout))["code"].to_list() == ["BTCUSDT", "700.HK"]
+
+
+def test_the_archives_tables_are_handed_to_programs(run: Callable[..., Done]) -> None:
+    run(*LATEST["get"])
+    for command in ("coverage", "gaps", "restatements", "update"):
+        done = run(command, "--json")
+        assert done.returncode == 0, done.stderr
+        rows = json.loads(done.stdout)
+        assert not rows or rows[0]["code"] == "EURUSD"
+        assert run(command, "--csv").stdout.startswith("code,period,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["trade", "BTCUSDT", "NOSUCH"], 3, "NOSUCH refused"),
+        (["trade", "NOSUCH"], 6, "ret 600"),
+        (["halts", "szse"], 2, "sse nyse nasdaq"),
+        (["book", "700.HK", "--levels", "0"], 2, "levels=0"),
+        (["info", "EURUSD"], 2, "no static info"),
+        (["latest", "700.HK", "-p", "4h"], 2, "not offered for 700.HK"),
+        (["products", "--class", "tulips"], 2, "forex"),
+        (["trade", "BTCUSDT", "--json", "--csv"], 2, "choose one"),
+        (["trade", "BTCUSDT", "--output", "table.xls"], 2, ".parquet"),
+        (["watch", "NOSUCH"], 6, "ret 600"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_an_exit_code(
+    run: Callable[..., Done], arguments: list[str], code: int, said: str
+) -> None:
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr.splitlines()[-1]
+
+
+def test_what_there_is_is_handed_over_before_the_rest_is_named(run: Callable[..., Done]) -> None:
+    done = run("trade", "BTCUSDT", "NOSUCH", "--json")
+    assert [row["code"] for row in json.loads(done.stdout)] == ["BTCUSDT"]
+    assert done.returncode == 3
+
+
+@pytest.mark.parametrize("command", [*LATEST, "watch", "coverage", "gaps", "restatements", "update", "estimate"])
+def test_every_command_says_what_it_does(run: Callable[..., Done], command: str) -> None:
+    done = run(command, "--help", COLUMNS="120")
+    assert done.returncode == 0
+    assert f" {command} " in done.stdout
+    assert "Traceback" not in done.stderr

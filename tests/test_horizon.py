@@ -182,7 +182,7 @@ def test_the_command_says_when_and_what_is_lost(
         cli.main()
     said = capsys.readouterr().out
     assert left.value.code == 0
-    assert re.search(r"700\.HK +│ 1m +│ 2026-03-18 02:29 +│ 2026-03-19 06:1\d", said)
+    assert re.search(r"700\.HK +1m +2026-03-18 02:29 +2026-03-19 06:1\d", said)
     assert "must begin before 2026-03-19 06:1" in said
     assert "EURUSD" not in said
     set_clocks("2026-03-20T02:30:10Z")

@@ -449,6 +449,7 @@ def test_no_class_of_the_tree_is_left_without_its_words() -> None:
             at.ClockSkewWarning,
             at.BudgetWarning,
             at.LongWaitWarning,  # in test_estimate
+            at.OutageWarning,  # in test_watch
             at.PlanWarning,
             at.ProductListWarning,
         ),

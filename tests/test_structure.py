@@ -66,7 +66,7 @@ ROWS = (
     ("client",),
     ("api",),
     ("sandbox",),
-    ("demo", "cli"),
+    ("demo", "output", "cli"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import alltick_frames as at
-from alltick_frames import attempts, clocks, finality
+from alltick_frames import api, attempts, cli, clocks, finality
 from alltick_frames.periods import Period
 from alltick_frames.plans import PLANS
 from alltick_frames.watching import Watch, warned
@@ -165,6 +167,27 @@ def test_awaited_it_passes_on_the_same(server: at.sandbox.Sandbox, wall: Wall, t
 
     bars = asyncio.run(watch())
     assert of(bars, "EURUSD") == truth(server, "EURUSD", "1m", NOW - 30 * timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv", None])
+def test_from_the_shell_they_come_line_by_line(
+    server: at.sandbox.Sandbox, wall: Wall, monkeypatch: pytest.MonkeyPatch, form: str | None
+) -> None:
+    for name, value in {"TOKEN": server.token, "BASE_URL": server.url, "PLAN": "professional"}.items():
+        monkeypatch.setenv(f"ALLTICK_{name}", value)
+    api.forget()
+    done = CliRunner().invoke(cli.app, ["watch", "BTCUSDT", "-p", "1h", "--bars", "3", *filter(None, [form])])
+    api.forget()
+    assert done.exit_code == 0, done.output
+    bars = truth(server, "BTCUSDT", "1h", NOW.replace(minute=0, second=0))
+    if form == "--json":
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [row["close"] for row in rows] == [bar[4] for bar in bars]
+        assert rows[0]["timestamp"] == "2026-03-18T15:00:00Z"
+    else:
+        lines = done.stdout.splitlines()[form == "--csv" :]
+        assert len(lines) == 3
+        assert all(str(bar[4]) in line for bar, line in zip(bars, lines, strict=True))
 
 
 class TestAPlanThatDoesNotSuffice:
