@@ -89,8 +89,13 @@ class Estimate(Price):
 
     Attributes
     ----------
-    requests, seconds, left_today, a_day, plan
-        As of `Price`: seconds are without waits for the next day's allowance, which `days` and `waits_for` count.
+    requests, seconds
+        At least and at most; seconds are without the waits for the next day's allowance, which `days` and `waits_for`
+        count.
+    left_today, a_day
+        Requests that the day's allowance still has, and has in all.
+    plan
+        Whose limits were reckoned with.
     bars
         Rows of the frame, those held included.
     held
