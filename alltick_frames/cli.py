@@ -297,6 +297,44 @@ def watch(
                 print(line, flush=True)  # noqa: T201
 
 
+@app.command()
+def doctor(
+    probe: Annotated[  # noqa: FBT002  # a flag
+        bool, typer.Option("--probe", help="Also ask how the service reads what is undocumented: 12 requests at most")
+    ] = False,
+    output: Output = None,
+    json: Json = False,  # noqa: FBT002
+    csv: Csv = False,  # noqa: FBT002
+    parquet: Parquet = False,  # noqa: FBT002
+) -> None:
+    """Check settings, token, addresses, clocks, allowance, archive and packages.
+
+    Ends with 5 if the token is refused, 2 if none is set, 6 if anything else is a problem.
+    """
+    target = _target(output, json=json, csv=csv, parquet=parquet)
+    from alltick_frames import api  # noqa: PLC0415
+
+    found: list[dict[str, Any]] = []
+
+    def show(table: pa.Table) -> None:
+        from alltick_frames.output import draw  # noqa: PLC0415
+
+        signs = {"ok": "✓", "note": "·", "problem": "✗"}
+        rows = [{"": signs[row["status"]], **row} for row in table.to_pylist()]
+        draw(rows, "How everything stands", {"": "", "topic": "topic", "finding": "finding", "assumed": "assumed"})
+
+    def examined() -> pa.Table:
+        table = api.doctor(probe=probe, frame="arrow")
+        found.extend(row for row in table.to_pylist() if row["status"] == "problem")
+        return table
+
+    _hand_over(examined, target, show, "findings")
+    if found:
+        token = next((row for row in found if row["topic"] == "token"), None)
+        code = 6 if token is None else 2 if "none is set" in token["finding"] else 5
+        raise typer.Exit(code)
+
+
 def _as_line(bar: dict[str, Any]) -> str:
     prices = "  ".join(f"{name} {bar[name]:<10.10g}" for name in ("open", "high", "low", "close"))
     volume = "" if bar["volume"] is None else f"  volume {bar['volume']:,.10g}"

@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, ov
 import anyio
 from anyio.lowlevel import checkpoint, current_token
 
-from alltick_frames import clocks, holdings, kline, porting, products, scan, schemas, surveys, updating, watching
+from alltick_frames import (
+    checkup,
+    clocks,
+    holdings,
+    kline,
+    porting,
+    products,
+    scan,
+    schemas,
+    surveys,
+    updating,
+    watching,
+)
 from alltick_frames import estimate as estimates
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
@@ -73,6 +85,7 @@ if TYPE_CHECKING:
     from alltick_frames.kline import Forming
     from alltick_frames.ledger import Ledger
     from alltick_frames.plans import Endpoint, Plan
+    from alltick_frames.probe import Finding
     from alltick_frames.progress import Progress
     from alltick_frames.spans import Missing, Span
     from alltick_frames.wire import Exchange, Group, SymbolsEndpoint
@@ -88,7 +101,7 @@ _FREE_ASSUMED = (
 )
 
 
-_UPDATING = "the update"
+_UPDATING, _EXAMINING = "the update", "the examination"
 # What a watch goes on after.
 _SAT_OUT = (TransportError, RateLimitError, DecodeError)
 # What takes longer is said before it begins.
@@ -413,6 +426,33 @@ class AsyncClient:
     ) -> Any:
         """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
         return self._list_restatements(codes, period, frame)
+
+    async def doctor(self, *, probe: bool = False, frame: FrameKind | None = None, progress: Progress = None) -> Any:
+        """Check settings, token, addresses, clocks, budget and archive; see `alltick_frames.doctor`."""
+        kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        findings = self._look_around()
+        with progress_bars.shown(progress, _EXAMINING) as report:
+            findings += await self._examine(report, probe=probe)
+        return to_frame(checkup.table(findings), kind)
+
+    def _look_around(self) -> list[Finding]:
+        """Find out what can be without sending anything."""
+        self._know_plan()
+        settings = self.settings
+        findings = [*checkup.packages(), *checkup.settings_in_force(settings, remembered=self._remembered)]
+        if settings.token is not None:
+            self._agree_on_plan()
+            findings += checkup.budget(self._ledger(settings.token), settings.plan)
+        return [*findings, *checkup.archive_health(settings, self._archived)]
+
+    async def _examine(self, report: Report, *, probe: bool) -> list[Finding]:
+        clock = clocks.CallClock()
+        transport = None if self.settings.token is None else self._connected()
+        findings = await checkup.addresses(self.settings, transport, clock, report)
+        refused = any(one.topic == "token" and one.status == "problem" for one in findings)
+        if probe and transport is not None and not refused:
+            findings += await checkup.probed(transport, self.settings.plan, clock, report)
+        return findings
 
     def watch_kline(
         self, codes: str | Iterable[str], period: Period | str, *, on_incomplete: OnIncomplete | None = None
@@ -1272,6 +1312,15 @@ class Client:
             with progress_bars.shown(progress, _UPDATING) as report:
                 self._background.run(lambda post: client._fetch(call, post), report)
         return client._report(call)
+
+    def doctor(self, *, probe: bool = False, frame: FrameKind | None = None, progress: Progress = None) -> Any:
+        """Check settings, token, addresses, clocks, budget and archive; see `alltick_frames.doctor`."""
+        client = self._client
+        kind = _one_of("frame", frame or self.settings.frame, FrameKind)
+        findings = client._look_around()
+        with progress_bars.shown(progress, _EXAMINING) as report:
+            findings += self._background.run(lambda post: client._examine(post, probe=probe), report)
+        return to_frame(checkup.table(findings), kind)
 
     def watch_kline(
         self, codes: str | Iterable[str], period: Period | str, *, on_incomplete: OnIncomplete | None = None
