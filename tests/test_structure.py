@@ -65,6 +65,7 @@ ROWS = (
         "exports",
         "porting",
     ),
+    ("calls",),
     ("client",),
     ("api",),
     ("sandbox",),
