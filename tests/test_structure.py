@@ -69,7 +69,7 @@ ROWS = (
     ("client",),
     ("api",),
     ("sandbox",),
-    ("demo", "output", "cli"),
+    ("demo", "output", "options", "archive_commands", "cli"),
 )
 
 
