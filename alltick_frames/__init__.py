@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alltick_frames.api import (
         configure,
         coverage,
+        doctor,
         estimate_kline,
         export,
         gaps,
@@ -103,6 +104,7 @@ __all__ = [
     "UnknownCodeError",
     "configure",
     "coverage",
+    "doctor",
     "estimate_kline",
     "export",
     "gaps",
@@ -132,6 +134,7 @@ _HOMES = {
     "Span": "spans",
     "configure": "api",
     "coverage": "api",
+    "doctor": "api",
     "estimate_kline": "api",
     "export": "api",
     "gaps": "api",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "configure",
     "coverage",
+    "doctor",
     "estimate_kline",
     "export",
     "get_kline",
@@ -938,6 +939,49 @@ def restatements(
     0
     """
     return _default().restatements(codes, period, frame=frame)
+
+
+def doctor(*, probe: bool = False, frame: FrameKind | None = None, progress: Progress = None) -> Any:
+    """Check whether everything is as a call needs it, and with *probe* how the service reads what is undocumented.
+
+    Looks at settings, token, addresses, clocks, the day's allowance, archive, disk and installed packages, for which it
+    sends two requests, or none without a token. With *probe* it sends at most twelve more, about products that every
+    plan has, and tells how the live service answers each question that the vendor's documents leave open (is the bar
+    at an end time included, the order of bars, the stamps of days, end times of stocks, 500 or 1,000 bars, which plan
+    the token really has), beside what the client assumes: it copes with all of them, so a note is no fault. Fields and
+    error codes that no document knows are named as problems: then the vendor has changed something.
+
+    Parameters
+    ----------
+    probe
+        Whether to ask the twelve questions; on the Free plan they take two minutes.
+    frame
+        `"polars"`, `"pandas"` or `"arrow"`; default as configured, else Polars.
+    progress
+        As of `get_kline`.
+
+    Returns
+    -------
+    polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        One row per finding: `topic`, `status` (`ok`, `note` or `problem`), `finding`, and of open questions what is
+        `assumed` and the vendor's page that leaves it open (`source`); all text.
+
+    Raises
+    ------
+    ConfigError
+        A setting that cannot be used.
+    BudgetError
+        The day's allowance is used up.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     report = client.doctor(probe=True)
+    >>> dict(report.select("topic", "finding").rows())["end"]
+    'inclusive'
+    """
+    return _default().doctor(probe=probe, frame=frame, progress=progress)
 
 
 def watch_kline(

@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from alltick_frames.wire import Answer, BatchRequest, Group
 
-__all__ = ["BadRow", "Page", "batch_pages", "check_ret", "kline_page", "no_json"]
+T = TypeVar("T")
+
+__all__ = ["BadRow", "Page", "batch_pages", "check_ret", "kline_page", "no_json", "payload"]
 
 _OK = 200
 _THROTTLED = 429
@@ -126,11 +128,13 @@ class _BatchData(msgspec.Struct):
     kline_list: list[msgspec.Raw] | None = None
 
 
-class _BatchEnvelope(msgspec.Struct):
+class _AnyEnvelope(msgspec.Struct):
+    """An envelope whose `data` is read when its `ret` has been: of a refusal it may be anything."""
+
     ret: int | None = None
     msg: str | None = None
     error_msg: str | None = None
-    data: _BatchData | Literal[""] | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _BatchGroup(msgspec.Struct):
@@ -139,8 +143,12 @@ class _BatchGroup(msgspec.Struct):
     kline_type: int | None = None
 
 
+# "`{}`, null or missing on errors", and of what other services send for nothing.
+_NO_DATA = (b"null", b'""', b"[]")
+
 _typed = msgspec.json.Decoder(_Envelope, strict=False)
-_batch = msgspec.json.Decoder(_BatchEnvelope, strict=False)
+_any = msgspec.json.Decoder(_AnyEnvelope, strict=False)
+_batch = msgspec.json.Decoder(_BatchData)
 _batch_group = msgspec.json.Decoder(_BatchGroup, strict=False)
 _untyped = msgspec.json.Decoder()
 
@@ -185,21 +193,38 @@ def batch_pages(answer: Answer, request: BatchRequest) -> dict[Group, Page]:
     refused = refusal(answer, request.codes)
     if refused is not None:
         raise refused
-    why = ""
-    try:
-        envelope = _batch.decode(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        why = str(error)
-    if why:
-        raise no_json(answer, why)
-    check_ret(envelope, answer, request.codes)
+    data = payload(answer, request.codes, _batch)
     pages = {}
-    for group, raw in _groups((envelope.data and envelope.data.kline_list) or [], request):
+    for group, raw in _groups(data.kline_list or [], request):
         # As its own `/kline` answer, of which it has all but the envelope.
         alone = replace(answer, body=b'{"ret":200,"data":' + bytes(raw) + b"}")
         with contextlib.suppress(DecodeError):
             pages[group] = kline_page(alone, KlineRequest(*group))
     return pages
+
+
+def payload(answer: Answer, codes: Sequence[str], decoder: msgspec.json.Decoder[T]) -> T:
+    """Read the `data` of an answer that is no refusal; none at all, however it is written, is an empty one.
+
+    Raises
+    ------
+    ApiError
+        `ret` says so.
+    DecodeError
+        No JSON, no envelope, or other data.
+    """
+    try:
+        envelope = _any.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        why = str(error)
+    else:
+        check_ret(envelope, answer, codes)
+        data = bytes(envelope.data)
+        try:
+            return decoder.decode(b"{}" if data in _NO_DATA else data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            why = str(error)
+    raise no_json(answer, why)
 
 
 def _groups(listed: Sequence[msgspec.Raw], request: BatchRequest) -> Iterator[tuple[Group, msgspec.Raw]]:
@@ -247,6 +272,8 @@ def no_json(answer: Answer, why: str) -> DecodeError:
 def _leniently(value: Any) -> tuple[_Envelope, list[BadRow]]:
     """Convert what can be, row by row."""
     envelope = dict(value) if isinstance(value, dict) else {}
+    if envelope.get("ret") not in (_OK, str(_OK)):
+        envelope.pop("data", None)  # of a refusal it may be anything
     data = dict(_or_nothing(envelope.pop("data", None), "data", dict))
     rows = _or_nothing(data.pop("kline_list", None), "data.kline_list", list)
     bars: list[_Bar] = []

@@ -48,4 +48,6 @@ def _to_pandas(table: pa.Table, categorical: bool) -> pd.DataFrame:  # noqa: FBT
 
 def _with_text_codes(table: pa.Table) -> pa.Table:
     index = table.schema.get_field_index("code")
+    if index < 0:
+        return table
     return table.set_column(index, "code", table.column("code").cast(pa.string()))

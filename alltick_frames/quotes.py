@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from alltick_frames.codes import AssetClass, asset_class_of
-from alltick_frames.decode import check_ret, no_json
+from alltick_frames.decode import payload
 from alltick_frames.wire import excerpt, refusal
 
 if TYPE_CHECKING:
@@ -78,14 +78,7 @@ class _Data(msgspec.Struct):
     static_info_list: list[msgspec.Raw] | None = None
 
 
-class _Envelope(msgspec.Struct):
-    ret: int | None = None
-    msg: str | None = None
-    error_msg: str | None = None
-    data: _Data | Literal[""] | None = None
-
-
-_envelope = msgspec.json.Decoder(_Envelope, strict=False)
+_data = msgspec.json.Decoder(_Data)
 _named = msgspec.json.Decoder(_Named)
 _tick = msgspec.json.Decoder(_Tick)
 _info = msgspec.json.Decoder(dict[str, Any])
@@ -110,15 +103,7 @@ def rows_of(answer: Answer, request: SymbolsRequest) -> dict[str, Part]:
     refused = refusal(answer, request.codes)
     if refused is not None:
         raise refused
-    why = ""
-    try:
-        envelope = _envelope.decode(answer.body)
-    except _UNREADABLE as error:
-        why = str(error)
-    if why:
-        raise no_json(answer, why)
-    check_ret(envelope, answer, request.codes)
-    data = envelope.data or _Data()
+    data = payload(answer, request.codes, _data)
     parts: dict[str, Part] = {}
     for code, raw in _by_code(data.tick_list or data.static_info_list or [], request.codes):
         part = _part(code, raw, request)

@@ -9,6 +9,7 @@ __all__ = [
     "CLOSED",
     "CODE",
     "COVERAGE",
+    "DOCTOR",
     "DUE",
     "EXPORTED",
     "GAPS",
@@ -226,6 +227,17 @@ UPDATED = pa.schema(
             ),
             nullable=False,
         ),
+    ]
+)
+
+# What `doctor` returns.
+DOCTOR = pa.schema(
+    [
+        pa.field("topic", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("finding", pa.string(), nullable=False),
+        pa.field("assumed", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
     ]
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # A Wednesday in European and American trading hours; the 1-minute bar of 15:00 is forming.
 NOW = "2026-03-18T15:00:30Z"
+# The person's own settings, for the tests that ask the live service.
+LIVE = {name: os.environ[name] for name in ("ALLTICK_TOKEN", "ALLTICK_PLAN") if os.environ.get(name)}
 UNHURRIED = {"kline": (2_000, 1), "combined": (2_000, 1), "minute": (60_000, 60)}
 
 

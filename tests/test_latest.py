@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,10 @@ from polars.testing import assert_frame_equal
 
 import alltick_frames as at
 from alltick_frames import halts, schemas
+from alltick_frames.decode import batch_pages, kline_page
 from alltick_frames.halts import Page, Reading
 from alltick_frames.quotes import rows_of
-from alltick_frames.wire import Answer, SymbolsRequest
+from alltick_frames.wire import Answer, BatchRequest, KlineRequest, SymbolsRequest
 from tests.conftest import NOW, UNHURRIED
 
 if TYPE_CHECKING:
@@ -452,16 +454,28 @@ class TestWhatCannotBeAsked:
 
 
 def parts_of(data: Any, endpoint: Any, codes: Sequence[str] = ("700.HK", "EURUSD")) -> Any:
-    import json  # noqa: PLC0415
-
     body = json.dumps({"ret": 200, "msg": "ok", "trace": "t", "data": data}).encode()
     return rows_of(Answer(200, body, "t", NOW_UTC, None), SymbolsRequest(endpoint, tuple(codes)))
 
 
 class TestReadingAnswers:
-    @pytest.mark.parametrize("data", [None, {}, "", {"tick_list": None}, {"tick_list": []}])
+    @pytest.mark.parametrize("data", [None, {}, "", [], {"tick_list": None}, {"tick_list": []}])
     def test_an_answer_without_ticks_has_none(self, data: Any) -> None:
         assert parts_of(data, "trade_tick") == {}
+
+    @pytest.mark.parametrize("data", [None, {}, "", [], [7], "none", 0])
+    @pytest.mark.parametrize(
+        ("read", "request_"),
+        [
+            (rows_of, SymbolsRequest("trade_tick", ("EURUSD",))),
+            (batch_pages, BatchRequest((("EURUSD", at.Period.DAY),))),
+            (kline_page, KlineRequest("EURUSD", at.Period.DAY)),
+        ],
+    )
+    def test_a_refusal_is_one_whatever_its_data_is(self, read: Any, request_: Any, data: Any) -> None:
+        body = json.dumps({"ret": "600", "msg": None, "data": data}).encode()
+        with pytest.raises(at.UnknownCodeError, match="ret 600"):
+            read(Answer(200, body, "t", NOW_UTC, None), request_)
 
     def test_of_two_ticks_of_a_code_the_later_counts(self) -> None:
         ticks = [

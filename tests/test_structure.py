@@ -26,6 +26,7 @@ ROWS = (
         "decode",
         "quotes",
         "halts",
+        "probe",
         "backfill",
         "budget",
         "segments",
@@ -59,14 +60,16 @@ ROWS = (
         "updating",
         "surveys",
         "watching",
+        "checkup",
         "estimate",
         "exports",
         "porting",
     ),
+    ("calls",),
     ("client",),
     ("api",),
     ("sandbox",),
-    ("demo", "output", "cli"),
+    ("demo", "output", "options", "archive_commands", "cli"),
 )
 
 
