@@ -24,6 +24,7 @@ from alltick_frames.errors import AllTickError, AuthenticationError, RateLimitEr
 from alltick_frames.periods import Period
 from alltick_frames.plans import PLANS
 from alltick_frames.probe import MOST_REQUESTS, Finding, Seen, Status, probe
+from alltick_frames.settings import DEFAULT_WS_URL
 from alltick_frames.wire import KlineRequest
 
 if TYPE_CHECKING:
@@ -86,12 +87,19 @@ async def addresses(
         if findings[-1].topic == "token" and findings[-1].status == "problem":
             break
         report(number + 1, len(_PROBES), 0.0)
+    # The vendor's streams are no business of one who asks another server.
+    foreign = settings.origin != "alltick" and settings.ws_url == DEFAULT_WS_URL
     for name, url, why in (
         ("streams", settings.ws_url, "not used yet"),
         ("product list", settings.products_url, "what is kept and built in is used"),
     ):
-        failure = await _connection(url)
         host = urlsplit(url).hostname
+        if foreign and url == settings.ws_url:
+            findings.append(
+                Finding(f"address of {name}", "ok", f"{why}; {host} was not tried, set ws_url to try another")
+            )
+            continue
+        failure = await _connection(url)
         told = f"{host} answers" if failure is None else f"{host} cannot be reached ({failure}); {why}"
         findings.append(Finding(f"address of {name}", "ok" if failure is None else "note", told))
     return findings

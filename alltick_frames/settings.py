@@ -18,7 +18,7 @@ from alltick_frames.plans import Plan, plan_named
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["FrameKind", "Network", "OnIncomplete", "Settings", "Token", "is_loopback", "resolve"]
+__all__ = ["DEFAULT_WS_URL", "FrameKind", "Network", "OnIncomplete", "Settings", "Token", "is_loopback", "resolve"]
 
 FrameKind = Literal["polars", "pandas", "arrow"]
 OnIncomplete = Literal["raise", "warn", "ignore"]
@@ -26,7 +26,7 @@ Network = Literal["auto", "never"]
 
 _DEFAULT_BASE_URL = "https://quote.alltick.co"
 _VENDOR_HOSTS = ("quote.alltick.co", "quote.alltick.io", "quote.tradeswitcher.com")
-_DEFAULT_WS_URL = "wss://quote.alltick.co"
+DEFAULT_WS_URL = "wss://quote.alltick.co"
 # One document, which anybody may read (vendor page "product code list").
 _SHEETS_HOST = "https://docs.google.com"
 _SHEET = "/spreadsheets/d/1avkeR1heZSj6gXIkDeBt8X3nv4EzJetw4yFuKjSDYtA/export?format=csv&gid={gid}"
@@ -159,7 +159,7 @@ def resolve(
         plan_named=plan is not None,
         limits=limits,
         base_url=base_url,
-        ws_url=_url("ws_url", ws_url, _DEFAULT_WS_URL, "wss"),
+        ws_url=_url("ws_url", ws_url, DEFAULT_WS_URL, "wss"),
         products_url=_products_url(products_url, base_url, token),
         cache_dir=_directory("cache", cache_dir),
         state_dir=_directory("state"),
