@@ -359,13 +359,17 @@ def _advance(walk: Walk, judged: Judged, server_now: datetime) -> Walk:
 def proven_by(walk: Walk, judged: Judged, server_now: datetime) -> datetime | None:
     """Say up to where the first page leaves no doubt.
 
-    After the newest closed bar emptiness is no proof: a bar of the closing auction, or one that an outage held
-    back, may still appear. A day later none will.
+    After the newest bar emptiness is no proof: a bar of the closing auction, or one that an outage held back, may still
+    appear. A day later none will. Before a bar that has begun a while ago nothing can appear but what could before a
+    closed one, too: a minute without a trade is known as such as soon as the next one has one.
     """
     closed_keys_us = judged.keys_us[judged.closed]
     if not len(closed_keys_us):
         return judged.oldest
     until = finality.instant(int(finality.slot_ends(closed_keys_us[-1:], walk.period)[0]))
+    if walk.period.grid_known and judged.newest is not None and not judged.closed[-1]:
+        begun = judged.newest + finality.grace_of(walk.period) <= server_now
+        until = max(until, judged.newest) if begun else until
     settled = not walk.from_newest and not walk.part and walk.span.end + _DAY <= server_now
     return max(until, walk.span.end) if settled else until
 

@@ -76,6 +76,19 @@ def test_each_bar_comes_once_as_it_closes_at_one_request_a_family(
     assert server.counters()["endpoints"] == {"batch-kline": 2 * 11}
 
 
+def test_a_minute_without_a_trade_is_known_by_the_next_and_costs_no_page(
+    server: at.sandbox.Sandbox, wall: Wall, watcher: at.Client
+) -> None:
+    """A fifth of the minutes of these coins have no trade: only where two in a row have none, a page is asked for."""
+    codes = [f"C{number}USDT" for number in range(40)]
+    bars = list(itertools.islice(watcher.watch_kline(codes, "1m"), 360))
+    for code in codes[:5]:
+        assert of(bars, code) == truth(server, code, "1m", NOW - 30 * timedelta(seconds=1))[: len(of(bars, code))]
+    looks = server.counters()["endpoints"]["batch-kline"] - 1
+    assert len(codes) * looks - len(bars) > 50
+    assert server.counters()["endpoints"]["kline"] < 0.4 * (len(codes) * looks - len(bars))
+
+
 def test_what_it_passed_on_is_in_the_archive(wall: Wall, watcher: at.Client) -> None:
     bars = list(itertools.islice(watcher.watch_kline("BTCUSDT", "1m"), 5))
     held = watcher.get_kline("BTCUSDT", "1m", (bars[0].timestamp, bars[-1].timestamp + MINUTE), network="never")
