@@ -170,8 +170,8 @@ def did_you_mean(code: str, known: Collection[str]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> [did_you_mean(code, EXAMPLES) for code in ("XAUUSD", "silver", "00700.HK", "700", "600519.SS", "EURUSB")]
-    [('GOLD',), ('Silver',), ('700.HK',), ('700.HK',), ('600519.SH',), ('EURUSD',)]
+    >>> [did_you_mean(code, EXAMPLES) for code in ("XAUUSD", "silver", "00700.HK", "600519.SS", "EURUSB", "Tencent")]
+    [('GOLD',), ('Silver',), ('700.HK',), ('600519.SH',), ('EURUSD',), ('700.HK',)]
     """
     if code in known:
         return ()
@@ -181,11 +181,20 @@ def did_you_mean(code: str, known: Collection[str]) -> tuple[str, ...]:
     respelt = [one for spelling in _spellings(code) for one in by_fold.get(spelling.casefold(), ())]
     if respelt:
         return tuple(dict.fromkeys(respelt))[:_MOST]
+    named = [one for one in known if one in EXAMPLES and code.strip().casefold() in _names(EXAMPLES[one])]
+    if named:
+        return tuple(named)[:_MOST]
     # A number one digit off is another company, not a slip.
     if code.rpartition(".")[0].isdigit() or code.isdigit():
         return ()
     alike = difflib.get_close_matches(code.casefold(), by_fold, n=_MOST, cutoff=_ALIKE)
     return tuple(one for fold in alike for one in by_fold[fold])[:_MOST]
+
+
+def _names(example: Example) -> set[str]:
+    """Give what an example is called: its whole names, and the first word of the English one."""
+    whole = {example.name.casefold(), example.name_cn.casefold()}
+    return whole | {example.name.split()[0].casefold()}
 
 
 def _spellings(code: str) -> Iterator[str]:

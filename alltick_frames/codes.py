@@ -138,9 +138,9 @@ def hint_for(code: str) -> str:
         return f"US stocks are written {code + '.US'!r}"
     if meant:
         return f"did you mean {' or '.join(map(repr, meant))}?"
-    if family_of(code) is Family.QUOTE and code != code.upper():
+    if code != code.upper() and (is_pair(code.upper()) or code.upper().endswith("USDT")):
         return f"codes are case-sensitive: did you mean {code.upper()!r}?"
-    return "codes are case-sensitive and must equal the vendor's product list"
+    return "codes are case-sensitive and must equal the vendor's product list, which search_products() looks through"
 
 
 def check_codes(codes: str | Iterable[str], period: Period | None = None) -> tuple[str, ...]:
@@ -191,6 +191,8 @@ def _remedy(code: str) -> str:
         return f"pairs have no separator, write '{(pair[1] + pair[2]).upper()}'"
     if code[-3:] not in _SUFFIXES and code[-3:].upper() in _SUFFIXES:
         return f"codes are case-sensitive, write '{code[:-3]}{code[-3:].upper()}'"
-    if not code.isascii() or not code.isprintable() or not code.strip() or " " in code:
+    if not code.isascii():
+        return f"codes are ASCII; search_products({code!r}) finds the code of a name"
+    if not code.isprintable() or not code.strip() or " " in code:
         return "codes are ASCII without blanks; the vendor's product list has them all"
     return ""

@@ -69,7 +69,7 @@ REFUSALS = [
     ("EUR USD", f"code='EUR USD' is not an AllTick code: {ASCII_ONLY}"),
     ("EURUSD\n", f"code='EURUSD\\n' is not an AllTick code: {ASCII_ONLY}"),
     ("", f"code='' is not an AllTick code: {ASCII_ONLY}"),
-    ("黄金", f"code='黄金' is not an AllTick code: {ASCII_ONLY}"),
+    ("黄金", "code='黄金' is not an AllTick code: codes are ASCII; search_products('黄金') finds the code of a name"),
     ([], "codes is empty; give one code ('EURUSD') or several (['EURUSD', '700.HK'])"),
     (["EURUSD", 7], "codes holds 7 (int); a code is a str such as 'EURUSD'"),
     (["EURUSD", None], "codes holds None (NoneType); a code is a str such as 'EURUSD'"),
@@ -112,8 +112,14 @@ def test_a_stock_is_offered_every_period_but_two_and_four_hours(period: Period) 
         ("HSI", "did you mean 'HSI.HK'?"),
         ("000001", "did you mean '000001.SH' or '000001.SZ'?"),
         ("TSLS.US", "did you mean 'TSLA.US'?"),
-        ("600518.SH", "codes are case-sensitive and must equal the vendor's product list"),
-        ("ZZZZZZ.US", "codes are case-sensitive and must equal the vendor's product list"),
+        (
+            "600518.SH",
+            "codes are case-sensitive and must equal the vendor's product list, which search_products() looks through",
+        ),
+        (
+            "ZZZZZZ.US",
+            "codes are case-sensitive and must equal the vendor's product list, which search_products() looks through",
+        ),
     ],
 )
 def test_a_code_the_vendor_does_not_know_gets_a_hint(code: str, hint: str) -> None:

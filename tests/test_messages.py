@@ -69,7 +69,7 @@ ARGUMENTS: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     (
         ("腾讯", "1d", "30d"),
         {},
-        "code='腾讯' is not an AllTick code: codes are ASCII without blanks; the vendor's product list has them all",
+        "code='腾讯' is not an AllTick code: codes are ASCII; search_products('腾讯') finds the code of a name",
     ),
     (
         ("EURUSD", "10m", "30d"),
@@ -181,7 +181,7 @@ REFUSALS: list[tuple[type[at.ApiError], str, str]] = [
         at.UnknownCodeError,
         "code_invalid",
         "AllTick refused the request for EURUSD: ret 600 (code invalid); codes are case-sensitive and must equal the "
-        "vendor's product list (trace TRACE)",
+        "vendor's product list, which search_products() looks through (trace TRACE)",
     ),
     (
         at.PlanLimitError,
