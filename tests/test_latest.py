@@ -214,9 +214,11 @@ class TestStaticInfo:
     @pytest.mark.parametrize(
         ("field", "value"), [("total_shares", "1.5"), ("eps", "1,5"), ("bps", "NaN"), ("lot_size", "9" * 30)]
     )
-    def test_a_number_that_cannot_be_read_is_named(self, field: str, value: Any) -> None:
-        part = parts_of({"static_info_list": [{"symbol": "700.HK", field: value}]}, "static_info")["700.HK"]
-        assert part.rows == ()
+    def test_a_number_that_cannot_be_read_is_named_and_costs_no_other(self, field: str, value: Any) -> None:
+        info = {"symbol": "700.HK", "name_en": "Tencent", "eps_ttm": "21.7", field: value}
+        part = parts_of({"static_info_list": [info]}, "static_info")["700.HK"]
+        assert part.rows[0][field] is None
+        assert part.rows[0].items() >= {"name_en": "Tencent", "eps_ttm": 21.7}.items()
         assert f"{field}={value!r}" in part.flaw
 
 
