@@ -42,7 +42,7 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer: its *records* as sent, and how many there are in *total*, on how many *pages*."""
+    """One answer: its *records* as sent, and how many there are in *total*, at least, on how many *pages*."""
 
     records: tuple[Record, ...]
     total: int
@@ -94,7 +94,13 @@ def halts_page(answer: Answer, _request: HaltsRequest) -> Page:
     if envelope.success is None:
         check_ret(envelope, answer, ())
     records = tuple(envelope.data or ())
-    return Page(records, max(envelope.total_count or 0, len(records)), envelope.total_pages or 1)
+    pages = max(1, envelope.total_pages or 1)
+    return Page(records, _total(envelope.total_count or 0, pages, len(records)), pages)
+
+
+def _total(counted: int, pages: int, shown: int) -> int:
+    """Say how many records there are, or how many at least if all that is said is on how many pages."""
+    return counted if counted >= shown else max(shown, (pages - 1) * shown + 1)
 
 
 @dataclass(slots=True)
@@ -146,7 +152,7 @@ class Reading:
         if asked is None or not self.lacking or (page.pages <= 1 and asked.page is None and not page.total):
             self._next = None
         elif asked.page is None:
-            self._next = HaltsRequest(self.exchange, 1, self.total)
+            self._next = HaltsRequest(self.exchange, 1, max(self.total, page.pages * len(page.records)))
         elif asked.page == 1 or came:
             self._next = HaltsRequest(self.exchange, asked.page + 1, self._largest)
         else:

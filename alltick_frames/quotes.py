@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from alltick_frames.decode import payload
 from alltick_frames.wire import excerpt, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from alltick_frames.wire import Answer, SymbolsRequest
 
@@ -41,11 +41,12 @@ _NOTHING = frozenset({"", "-", "--", "n/a", "none", "null"})
 _EXPONENTS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?|[+-]?\.[0-9]+")
 
 Number = str | int | float | None
+Figure = TypeVar("Figure", int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What an answer has of one code: rows of the table, or why it cannot be read."""
+    """What an answer has of one code: rows of the table, and why they lack something or there are none."""
 
     rows: tuple[Row, ...]
     flaw: str = ""
@@ -127,7 +128,7 @@ def _by_code(listed: Iterable[msgspec.Raw], asked: Iterable[str]) -> Iterable[tu
 
 def _part(code: str, raw: msgspec.Raw, request: SymbolsRequest) -> Part:
     try:
-        return Part(_READERS[request.endpoint](code, raw))
+        return _READERS[request.endpoint](code, raw)
     except _UNREADABLE as error:
         return Part((), f"{error}: {excerpt(bytes(raw).decode(errors='replace'))}")
 
@@ -136,28 +137,27 @@ def _stamp(part: Part) -> int:
     return max((row.get("timestamp") or 0 for row in part.rows), default=-1)
 
 
-def _last_trade(code: str, raw: msgspec.Raw) -> tuple[Row, ...]:
+def _last_trade(code: str, raw: msgspec.Raw) -> Part:
     tick = _tick.decode(raw)
     price = _number("price", tick.price)
     if price is None:
-        return ()
+        return Part(())
     volume = tick.volume if tick.volume is not None else tick.volumn
     direction = _whole("trade_direction", tick.trade_direction)
     has_side = asset_class_of(code) in _HAVE_SIDES and direction is not None
-    return (
-        {
-            "code": code,
-            "timestamp": _time_us(tick.tick_time),
-            "price": price,
-            "volume": _number("volume", volume),
-            "turnover": _number("turnover", tick.turnover),
-            "side": _SIDES.get(direction) if has_side and direction is not None else None,
-            "seq": _sequence(tick.seq),
-        },
-    )
+    row = {
+        "code": code,
+        "timestamp": _time_us(tick.tick_time),
+        "price": price,
+        "volume": _number("volume", volume),
+        "turnover": _number("turnover", tick.turnover),
+        "side": _SIDES.get(direction) if has_side and direction is not None else None,
+        "seq": _sequence(tick.seq),
+    }
+    return Part((row,))
 
 
-def _order_book(code: str, raw: msgspec.Raw) -> tuple[Row, ...]:
+def _order_book(code: str, raw: msgspec.Raw) -> Part:
     tick = _tick.decode(raw)
     bids = sorted(_levels(tick.bids), key=lambda level: -level[0])
     asks = sorted(_levels(tick.asks), key=lambda level: level[0])
@@ -169,7 +169,7 @@ def _order_book(code: str, raw: msgspec.Raw) -> tuple[Row, ...]:
         for number, (price, volume) in enumerate(levels, start=1)
     ]
     # A book without levels is an answer, too: its row says so.
-    return tuple(rows) or (about | dict.fromkeys(("side", "level", "price", "volume")) | state,)
+    return Part(tuple(rows) or (about | dict.fromkeys(("side", "level", "price", "volume")) | state,))
 
 
 def _levels(side: list[_Level] | None) -> list[tuple[float, float | None]]:
@@ -194,12 +194,22 @@ _COUNTS = ("lot_size", "total_shares", "circulating_shares", "hk_shares")
 _AMOUNTS = ("eps", "eps_ttm", "bps", "dividend_yield")
 
 
-def _static_info(code: str, raw: msgspec.Raw) -> tuple[Row, ...]:
+def _static_info(code: str, raw: msgspec.Raw) -> Part:
+    """Read what stands there of a product; a figure that is none is left out alone: no other hangs on it."""
     info = _info.decode(raw)
+    flaws: list[str] = []
+
+    def read(name: str, reader: Callable[[str, Any], Figure | None]) -> Figure | None:
+        try:
+            return reader(name, info.get(name))
+        except ValueError as error:
+            flaws.append(str(error))
+            return None
+
     texts = {name: str(info[name]).strip() or None for name in _TEXTS if info.get(name) is not None}
-    counts = {name: _whole(name, info.get(name)) for name in _COUNTS}
-    amounts = {name: _number(name, info.get(name)) for name in _AMOUNTS}
-    return ({"code": code} | dict.fromkeys(_TEXTS) | texts | counts | amounts,)
+    counts = {name: read(name, _whole) for name in _COUNTS}
+    amounts = {name: read(name, _number) for name in _AMOUNTS}
+    return Part(({"code": code} | dict.fromkeys(_TEXTS) | texts | counts | amounts,), "; ".join(flaws))
 
 
 _READERS = {"trade_tick": _last_trade, "depth_tick": _order_book, "static_info": _static_info}

@@ -21,7 +21,7 @@ from alltick_frames import halts, schemas
 from alltick_frames.decode import batch_pages, kline_page
 from alltick_frames.halts import Page, Reading
 from alltick_frames.quotes import rows_of
-from alltick_frames.wire import Answer, BatchRequest, KlineRequest, SymbolsRequest
+from alltick_frames.wire import Answer, BatchRequest, HaltsRequest, KlineRequest, SymbolsRequest
 from tests.conftest import NOW, UNHURRIED
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ CALLS: dict[str, Callable[[at.Client, Any], Any]] = {
 @pytest.fixture
 def client(connect: Connect) -> at.Client:
     return connect(limits=UNHURRIED_ALL)
+
+
+def page_of(told: dict[str, Any]) -> Page:
+    body = json.dumps({"success": True} | told).encode()
+    return halts.halts_page(Answer(200, body, "t", NOW_UTC, None), HaltsRequest("nyse"))
 
 
 def endpoints(server: at.sandbox.Sandbox) -> dict[str, int]:
@@ -209,9 +214,11 @@ class TestStaticInfo:
     @pytest.mark.parametrize(
         ("field", "value"), [("total_shares", "1.5"), ("eps", "1,5"), ("bps", "NaN"), ("lot_size", "9" * 30)]
     )
-    def test_a_number_that_cannot_be_read_is_named(self, field: str, value: Any) -> None:
-        part = parts_of({"static_info_list": [{"symbol": "700.HK", field: value}]}, "static_info")["700.HK"]
-        assert part.rows == ()
+    def test_a_number_that_cannot_be_read_is_named_and_costs_no_other(self, field: str, value: Any) -> None:
+        info = {"symbol": "700.HK", "name_en": "Tencent", "eps_ttm": "21.7", field: value}
+        part = parts_of({"static_info_list": [info]}, "static_info")["700.HK"]
+        assert part.rows[0][field] is None
+        assert part.rows[0].items() >= {"name_en": "Tencent", "eps_ttm": 21.7}.items()
         assert f"{field}={value!r}" in part.flaw
 
 
@@ -396,11 +403,15 @@ class TestHalts:
         cap=st.integers(1, 80),
         ignores=st.booleans(),
         refuses=st.booleans(),
+        counted=st.booleans(),
     )
     def test_reading_ends_with_all_or_says_what_lacks(
-        self, total: int, default: int, cap: int, *, ignores: bool, refuses: bool
+        self, total: int, default: int, cap: int, *, ignores: bool, refuses: bool, counted: bool
     ) -> None:
-        """Pages of *default* records, at most *cap*; or paging is ignored, or a size above the cap is an error."""
+        """Pages of *default* records, at most *cap*; or paging is ignored, or a size above the cap is an error.
+
+        Not every server counts the records, and without a count it is known of the last page only that there is one.
+        """
         records = [{"symbol": str(number)} for number in range(total)]
         reading = Reading("nyse")
         asked = 0
@@ -411,9 +422,11 @@ class TestHalts:
                 continue
             page = 1 if ignores else request.page or 1
             shown = records[:default] if ignores else records[(page - 1) * size : page * size]
-            reading.absorb(Page(tuple(shown), total, math.ceil(total / size)))
+            told = {"totalCount": total} if counted else {}
+            reading.absorb(page_of(told | {"totalPages": math.ceil(total / size), "data": shown}))
         assert asked < 200
-        assert len(reading.records) + reading.lacking == total
+        assert not counted or len(reading.records) + reading.lacking == total
+        assert ignores or bool(reading.lacking) == (len(reading.records) < total)
         assert ignores or refuses or not reading.lacking
 
 
