@@ -42,14 +42,6 @@ def main(directory: Path) -> None:
     logging.basicConfig(filename=directory / "log.txt", level=logging.DEBUG)
     logging.captureWarnings(capture=True)
     warnings.simplefilter("always")
-    # What cannot be cured is given up soon.
-    for module, name, value in (
-        (transport, "_ANSWERED_WITHIN_S", 0.3),
-        (attempts, "_FAULTS_BORNE", 2),
-        (attempts, "_BACK_OFF", tenacity.wait_none()),
-        (attempts, "_THROTTLED_AT_MOST_S", 0.2),
-    ):
-        setattr(module, name, value)
     url, token = os.environ["ALLTICK_BASE_URL"], os.environ["ALLTICK_TOKEN"]
     server = at.sandbox.Sandbox(url, token, "professional", directory / "unused")
     del token
@@ -64,6 +56,14 @@ def main(directory: Path) -> None:
             raise AssertionError(f"{name} did not fail")
 
     succeed(directory)
+    # What cannot be cured is given up soon.
+    for module, name, value in (
+        (transport, "_ANSWERED_WITHIN_S", 0.3),
+        (attempts, "_FAULTS_BORNE", 2),
+        (attempts, "_BACK_OFF", tenacity.wait_none()),
+        (attempts, "_THROTTLED_AT_MOST_S", 0.2),
+    ):
+        setattr(module, name, value)
     at.Client(cache_dir=directory / "damaged").get_kline(*CALL)
     for index in (directory / "damaged").glob("*/cache.db*"):
         index.write_bytes(b"no database" * 1_000)
