@@ -259,6 +259,13 @@ ANSWERS: list[tuple[int, bytes, type[at.AllTickError], str]] = [
         "(trace TRACE)",
     ),
     (
+        404,
+        b"<html>",
+        at.DecodeError,
+        "the answer (HTTP 404, 6 bytes) is not the service's JSON: JSON is malformed: invalid character (byte 0); "
+        "check base_url (trace TRACE)",
+    ),
+    (
         200,
         b'{"hello":1}',
         at.DecodeError,
