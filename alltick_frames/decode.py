@@ -35,6 +35,7 @@ __all__ = ["BadRow", "Page", "batch_pages", "check_ret", "kline_page", "no_json"
 
 _OK = 200
 _THROTTLED = 429
+_FIRST_CLIENT_ERROR = 400
 # Bar stamps are seconds in every recorded answer; from here on they can only be milliseconds.
 _FIRST_MILLISECONDS = 100_000_000_000
 _US_PER_SECOND, _US_PER_MS, _MS_PER_SECOND = 1_000_000, 1_000, 1_000
@@ -263,8 +264,10 @@ def _read(answer: Answer) -> tuple[_Envelope, list[BadRow]]:
 
 def no_json(answer: Answer, why: str) -> DecodeError:
     """Make the error for a body that cannot be read at all."""
+    # What the service itself refuses it refuses in JSON, so a page like "404 Not Found" may be another server's.
+    advice = "" if answer.status < _FIRST_CLIENT_ERROR else "; check base_url"
     return DecodeError(
-        f"the answer (HTTP {answer.status}, {len(answer.body)} bytes) is not the service's JSON: {why} "
+        f"the answer (HTTP {answer.status}, {len(answer.body)} bytes) is not the service's JSON: {why}{advice} "
         f"(trace {answer.trace})"
     )
 

@@ -393,9 +393,9 @@ def _late_starts(
 
 
 def _from(start: HistoryStart, known: evidence.Known) -> str:
-    if any(first == start.key_us for first, _ in known.coverage):
-        return f"from {_minute(finality.instant(start.key_us))}"
-    return f"no bars before {_minute(finality.instant(start.key_us))}" if known.coverage else "no bars at all"
+    # Where nothing is held of what was asked, the vendor may have later bars for which nobody asked.
+    how = "from" if any(first == start.key_us for first, _ in known.coverage) else "no bars before"
+    return f"{how} {_minute(finality.instant(start.key_us))}"
 
 
 def _minute(instant: datetime) -> str:

@@ -259,6 +259,13 @@ ANSWERS: list[tuple[int, bytes, type[at.AllTickError], str]] = [
         "(trace TRACE)",
     ),
     (
+        404,
+        b"<html>",
+        at.DecodeError,
+        "the answer (HTTP 404, 6 bytes) is not the service's JSON: JSON is malformed: invalid character (byte 0); "
+        "check base_url (trace TRACE)",
+    ),
+    (
         200,
         b'{"hello":1}',
         at.DecodeError,
@@ -342,6 +349,24 @@ def test_a_late_beginning_says(server: at.sandbox.Sandbox, client: at.Client) ->
     ]
     assert warned[0].filename == __file__
     assert frame.height == 30
+
+
+def test_a_beginning_that_lies_after_all_that_was_asked_for_is_not_said_to_be_none(
+    server: at.sandbox.Sandbox, client: at.Client
+) -> None:
+    days = pl.DataFrame(
+        {
+            "timestamp": pl.date_range(date(2026, 1, 5), date(2026, 2, 3), eager=True),
+            **{name: [10.0] * 30 for name in ("open", "high", "low", "close")},
+        }
+    )
+    server.replay("NEWUSDT", "1d", days)
+    with pytest.warns(at.HistoryStartWarning) as warned:
+        assert client.get_kline("NEWUSDT", "1d", "2025-01-01/2025-06-30").is_empty()
+    assert [str(warning.message) for warning in warned if warning.category is at.HistoryStartWarning] == [
+        "the vendor's 1d history begins later than asked (2025-01-01) for: NEWUSDT (no bars before 2025-07-01 00:00Z)"
+    ]
+    assert client.get_kline("NEWUSDT", "1d", ("2026-01-05", None)).height == 30
 
 
 def test_a_clock_that_differs_says_so_once(server: at.sandbox.Sandbox, connect: Callable[..., at.Client]) -> None:
