@@ -404,7 +404,7 @@ class Calls:
         self._warn_of(missing, on_incomplete)
         if call.failure is None:
             watch.looked([code for code in codes if code in watch.since], call.options.asked_at)
-        elif isinstance(call.failure, _SAT_OUT):
+        elif isinstance(call.failure, _SAT_OUT) and getattr(call.failure, "transient", True):
             if not watch.failing:
                 tell([OutageWarning(f"{call.failure}; the watch goes on trying, and passes on then what it missed")])
             watch.failing = True

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import alltick_frames as at
 from alltick_frames import clocks
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # A Wednesday in European and American trading hours; the 1-minute bar of 15:00 is forming.
 NOW = "2026-03-18T15:00:30Z"
+# A busy machine is slow, which is no finding.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 # The person's own settings, for the tests that ask the live service.
 LIVE = {name: os.environ[name] for name in ("ALLTICK_TOKEN", "ALLTICK_PLAN") if os.environ.get(name)}
 UNHURRIED = {"kline": (2_000, 1), "combined": (2_000, 1), "minute": (60_000, 60)}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import itertools
 import json
+import threading
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +161,39 @@ def test_a_token_that_is_refused_ends_it(server: at.sandbox.Sandbox, wall: Wall,
     server.fail_next(1, "token_invalid")
     with pytest.raises(at.AuthenticationError):
         list(itertools.islice(watch, 2))
+
+
+def test_a_redirect_which_no_waiting_cures_ends_it(server: at.sandbox.Sandbox, wall: Wall, connect: Any) -> None:
+    moved = threading.Event()
+
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        """Hands on to the sandbox until it has moved."""
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            with urllib.request.urlopen(urllib.request.Request(server.url + self.path, body)) as answer:
+                content = answer.read()
+            self.send_response(302 if moved.is_set() else 200)
+            self.send_header("Location", server.url)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as gateway:
+        threading.Thread(target=gateway.serve_forever, daemon=True).start()
+        client = connect(base_url=f"http://127.0.0.1:{gateway.server_port}", limits=UNHURRIED_BATCHES)
+        watch = client.watch_kline("BTCUSDT", "1m")
+        assert next(watch).code == "BTCUSDT"
+        moved.set()
+        with pytest.raises(at.TransportError, match="redirect"):
+            next(watch)
+        gateway.shutdown()
 
 
 def test_a_wrong_period_is_refused_before_the_first_bar_is_asked_for(watcher: at.Client) -> None:
