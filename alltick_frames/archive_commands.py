@@ -46,9 +46,9 @@ def coverage(
     codes: SomeCodes = None,
     period: SomePeriod = None,
     output: Output = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """List what the archive holds, and what is missing; sends nothing."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -85,9 +85,9 @@ def gaps(
         int | None, typer.Option("--min-bars", help="List every stretch of so many bars, and not only unusual ones")
     ] = None,
     output: Output = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """List suspicious holes within trading hours in what the archive holds; sends nothing."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -108,9 +108,9 @@ def restatements(
     codes: SomeCodes = None,
     period: SomePeriod = None,
     output: Output = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """List the closed bars that a later answer changed; sends nothing."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -127,13 +127,13 @@ def update(
         list[str] | None, typer.Option("--period", "-p", help="Only this period; may be given several times")
     ] = None,
     max_wait: MaxWait = None,
-    when: Annotated[  # noqa: FBT002  # a flag
+    when: Annotated[
         bool, typer.Option("--when", help="Say when the next update must begin at the latest; sends nothing")
     ] = False,
     output: Output = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Bring what the archive holds up to date, and report what came and what is lost."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -273,7 +273,7 @@ def _counted(report: pa.Table) -> str:
 
 @cache.command()
 def verify(
-    repair: Annotated[  # noqa: FBT002  # a flag
+    repair: Annotated[
         bool, typer.Option("--repair", help="Keep what is whole, put the rest aside, and fetch it anew")
     ] = False,
 ) -> None:
@@ -327,9 +327,9 @@ def _restore(lost: list[tuple[str, Period, Span]], *, has_token: bool) -> None:
 def clear(
     codes: Annotated[list[str] | None, typer.Argument(help="Only these codes")] = None,
     period: Annotated[str | None, typer.Option("--period", "-p", help="Only this period")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All codes and periods")] = False,  # noqa: FBT002
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be")] = False,  # noqa: FBT002
-    unrecoverable: Annotated[  # noqa: FBT002
+    everything: Annotated[bool, typer.Option("--all", help="All codes and periods")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be")] = False,
+    unrecoverable: Annotated[
         bool, typer.Option("--including-unrecoverable", help="Also bars of stocks, which cannot be fetched again")
     ] = False,
 ) -> None:

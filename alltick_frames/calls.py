@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from alltick_frames.spans import Missing, Span
     from alltick_frames.wire import Exchange, Group, SymbolsEndpoint
 
-__all__ = ["Calls", "one_of"]
+__all__ = ["UPDATING", "Calls", "one_of"]
 
 S = TypeVar("S", bound="surveys.AnySurvey")
 
@@ -91,7 +91,7 @@ _FREE_ASSUMED = (
 )
 
 
-_UPDATING, _EXAMINING = "the update", "the examination"
+UPDATING = "the update"
 # What a watch goes on after.
 _SAT_OUT = (TransportError, RateLimitError, DecodeError)
 # What takes longer is said before it begins.
@@ -433,7 +433,7 @@ class Calls:
             self._require_token()
             tell(self._agree_on_plan())
         if walks and says_price:
-            what = str(questions[0]) if len(questions) == 1 else f"{_UPDATING} of {len(questions)} series"
+            what = str(questions[0]) if len(questions) == 1 else f"{UPDATING} of {len(questions)} series"
             tell(self._say_price(self._price(walks), what, options.max_wait))
         before = {(code, one.period): archive.known(code, one.period).rows for one in questions for code in one.codes}
         by_group = {(code, one.period): one for one in questions for code in one.codes}

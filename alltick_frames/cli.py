@@ -75,9 +75,9 @@ def get(
     range: Range,
     output: Output = None,
     max_wait: MaxWait = None,
-    json: Json = False,  # noqa: FBT002  # a flag
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Fetch bars and print them or write them to a file."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -111,9 +111,9 @@ def latest(
     period: Annotated[list[str], typer.Option("--period", "-p", help="A period; may be given several times")] = ["1m"],  # noqa: B006  # typer's
     output: Output = None,
     max_wait: MaxWait = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Fetch the newest two bars of each code and period, the forming one marked."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -128,9 +128,9 @@ def trade(
     codes: Codes,
     output: Output = None,
     max_wait: MaxWait = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Fetch the last trade of each code."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -146,9 +146,9 @@ def book(
     levels: Annotated[int | None, typer.Option("--levels", "-l", help="At most so many of each side")] = None,
     output: Output = None,
     max_wait: MaxWait = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Fetch the order book of each code, the best level first."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -163,9 +163,9 @@ def static_info(
     codes: Codes,
     output: Output = None,
     max_wait: MaxWait = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Fetch names, lot sizes and share capital of stocks."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -187,9 +187,9 @@ def halts(
     exchange: Annotated[str, typer.Argument(help="sse, nyse or nasdaq")],
     output: Output = None,
     max_wait: MaxWait = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Fetch an exchange's trading halts of the last year, the newest first; once a minute."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -213,11 +213,11 @@ def products(
     asset_class: Annotated[
         str | None, typer.Option("--class", "-c", help="forex metal energy crypto cfd_index index stock_hk stock_us …")
     ] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch the list anew")] = False,  # noqa: FBT002
+    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch the list anew")] = False,
     output: Output = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """List the vendor's products and their codes; needs no token."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -234,9 +234,9 @@ def search(
         str | None, typer.Option("--class", "-c", help="Only of this class, as for products")
     ] = None,
     output: Output = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Find products by code or name, in English or Chinese; needs no token."""
     target = target_for(output, json=json, csv=csv, parquet=parquet)
@@ -253,8 +253,8 @@ def watch(
     codes: Codes,
     period: OnePeriod = "1m",
     bars: Annotated[int | None, typer.Option("--bars", "-n", min=1, help="End after so many bars")] = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
 ) -> None:
     """Print each bar once as it closes, until Ctrl-C."""
     target = target_for(None, json=json, csv=csv, parquet=False)
@@ -274,13 +274,13 @@ def watch(
 
 @app.command()
 def doctor(
-    probe: Annotated[  # noqa: FBT002  # a flag
+    probe: Annotated[
         bool, typer.Option("--probe", help="Also ask how the service reads what is undocumented: 12 requests at most")
     ] = False,
     output: Output = None,
-    json: Json = False,  # noqa: FBT002
-    csv: Csv = False,  # noqa: FBT002
-    parquet: Parquet = False,  # noqa: FBT002
+    json: Json = False,
+    csv: Csv = False,
+    parquet: Parquet = False,
 ) -> None:
     """Check settings, token, addresses, clocks, allowance, archive and packages.
 

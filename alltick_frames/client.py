@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -20,18 +19,14 @@ from alltick_frames import (
 )
 from alltick_frames import progress as progress_bars
 from alltick_frames.background import BackgroundLoop
-from alltick_frames.calls import Calls, one_of
-from alltick_frames.errors import (
-    DecodeError,
-    RateLimitError,
-    TransportError,
-)
+from alltick_frames.calls import UPDATING, Calls, one_of
 from alltick_frames.frames import to_frame
 from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token, resolve
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -51,20 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "Client", "KlineOptions"]
 
-S = TypeVar("S", bound="surveys.AnySurvey")
-
-
-_FREE_ASSUMED = (
-    "no plan is configured, so requests keep to the Free plan's limits (one in 10 s, 1,000 a day); "
-    "set ALLTICK_PLAN, or plan=, to yours"
-)
-
-
-_UPDATING, _EXAMINING = "the update", "the examination"
-# What a watch goes on after.
-_SAT_OUT = (TransportError, RateLimitError, DecodeError)
-# What takes longer is said before it begins.
-_SAID_FROM = timedelta(minutes=1)
+_EXAMINING = "the examination"
 
 
 class KlineOptions(TypedDict, total=False):
@@ -388,7 +370,7 @@ class AsyncClient(Calls):
         """Bring the archive up to date; see `alltick_frames.update`."""
         call = self._begin_update(codes, periods, frame, on_incomplete, max_wait)
         if call.walks:
-            with progress_bars.shown(progress, _UPDATING) as report:
+            with progress_bars.shown(progress, UPDATING) as report:
                 await self._fetch(call, report)
         return self._report(call)
 
@@ -684,7 +666,7 @@ class Client:
         client = self._client
         call = client._begin_update(codes, periods, frame, on_incomplete, max_wait)
         if call.walks:
-            with progress_bars.shown(progress, _UPDATING) as report:
+            with progress_bars.shown(progress, UPDATING) as report:
                 self._background.run(lambda post: client._fetch(call, post), report)
         return client._report(call)
 

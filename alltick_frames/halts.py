@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from alltick_frames.wire import Answer, Exchange
 
-__all__ = ["Page", "Reading", "halts_page", "halts_table", "zone_of"]
+__all__ = ["Page", "Reading", "halts_page", "halts_table"]
 
 _ZONES: Mapping[Exchange, str] = {
     "sse": "Asia/Shanghai",
@@ -37,7 +37,6 @@ _ZONES: Mapping[Exchange, str] = {
 _SUFFIXES: Mapping[Exchange, str] = {"sse": "SH", "nyse": "US", "nasdaq": "US"}
 
 Record = dict[str, Any]
-Cell = str | int | float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +163,6 @@ class Reading:
             return False
         self._next = HaltsRequest(self.exchange, 2)
         return True
-
-
-def zone_of(exchange: Exchange) -> str:
-    """Name the zone of an exchange's times: its own, which no page of the vendor's says."""
-    return _ZONES[exchange]
 
 
 def halts_table(exchange: Exchange, records: Sequence[Record]) -> tuple[pa.Table, list[str]]:

@@ -29,7 +29,7 @@ MOST_REQUESTS = 12
 
 Status = Literal["ok", "note", "problem"]
 
-_MINUTE, _DAY, _WEEK = 60, 86_400, 604_800
+_MINUTE, _WEEK = 60, 604_800
 _MS_FROM = 10**11
 _LONG_PAGE, _PAGE = 1_000, 500
 _MONDAY = 0
