@@ -302,20 +302,26 @@ def scan_kline(
 ) -> pl.LazyFrame:
     """Scan bars as a Polars LazyFrame that need not fit in memory: they are read when it is collected, file by file.
 
-    Columns and rows that are not needed are left out while reading. `collect(engine="streaming")` of an aggregate
-    holds a few files' bars at a time. A predicate with a Python function needs `cloudpickle`, as with every source of
-    Polars.
+    What `filter` says of `code` and `timestamp` decides what is read, and what is fetched: comparisons, `is_between`,
+    `is_in`, `==`, their `&`, `|` and `~`, also of `.dt.date()`, `.dt.year()`, `.dt.truncate(…)`,
+    `.dt.convert_time_zone(…)`, casts and added durations. All other conditions are applied to what those leave. Columns
+    that are not needed are not read. `collect(engine="streaming")` of an aggregate holds a few files' bars at a time. A
+    predicate with a Python function needs `cloudpickle`, as with every source of Polars.
 
     Parameters
     ----------
     codes
-        As of `get_kline`; None is every code of which the archive holds anything of the period, in alphabetical order.
+        As of `get_kline`. None is the codes that the filter names, or else every code of which the archive holds
+        anything of the period when the frame is collected; in alphabetical order.
     period
         As of `get_kline`.
     range
-        As of `get_kline`: what is missing of it is fetched when the frame is collected, as `get_kline` would (of an
-        `AsyncClient`, when `scan_kline` is awaited). It is reckoned from now, not from when the frame is collected.
-        None, the default, is all that the archive holds when the frame is collected; nothing is sent for that.
+        As of `get_kline`, reckoned from now, not from when the frame is collected. What is missing of it, within what
+        the filter leaves, is fetched when the frame is collected, as `get_kline` would (of an `AsyncClient`, when
+        `scan_kline` is awaited, without knowing of a filter). With None, the default, a filter that begins somewhere
+        (`timestamp >= …`) is as good as a range; without such a filter the frame is all that the archive holds when it
+        is collected, and nothing is sent (nor for an `AsyncClient`). `head(n)` fetches only as many codes as have n
+        rows.
     network
         `"auto"` or `"never"`, as of `get_kline`.
 
@@ -328,24 +334,29 @@ def scan_kline(
     Raises
     ------
     ArgumentError
-        What can be judged without the network; also, without a range, a code of which nothing is held.
+        What can be judged without the network; when the frame is collected without a beginning, also a code of which
+        nothing is held.
     StoreError
         The archive cannot be read; while collecting, Polars before 2.0 makes a `ComputeError` of it.
     IncompleteDataError, TransportError, BudgetError and the others of `get_kline`
-        With a range, when the frame is collected, before any bar is read. `.frame` is a LazyFrame of what there is.
+        With a beginning, when the frame is collected, before any bar is read. `.frame` is a LazyFrame of what there is.
 
     Warns
     -----
     IncompleteDataWarning
-        Without a range: there are holes between the bars held (not with `on_incomplete="ignore"`).
+        Without a beginning, when the frame is collected: there are holes between the bars held (not with
+        `on_incomplete="ignore"`).
 
     Examples
     --------
     >>> import alltick_frames as at
     >>> import polars as pl
     >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
-    ...     bars = client.scan_kline(["EURUSD", "GOLD"], "1h", "2026-03-02/2026-03-03")
-    ...     days = bars.group_by("code", pl.col("timestamp").dt.date()).agg(pl.col("close").last())
+    ...     day, date = pl.col("timestamp").dt.date(), pl.date
+    ...     bars = client.scan_kline(None, "1h").filter(
+    ...         pl.col("code").is_in(["EURUSD", "GOLD"]), day.is_between(date(2026, 3, 2), date(2026, 3, 3))
+    ...     )
+    ...     days = bars.group_by("code", day).agg(pl.col("close").last())
     ...     closes = days.collect(engine="streaming")  # fetches 96 bars first
     >>> closes.shape
     (4, 3)

@@ -65,7 +65,7 @@ from alltick_frames.transport import LATENCY_GUESS_S, Transport
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from alltick_frames.backfill import Walk
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from alltick_frames.ledger import Ledger
     from alltick_frames.plans import Endpoint, Plan
     from alltick_frames.probe import Finding
+    from alltick_frames.scan import Part
     from alltick_frames.spans import Missing, Span
     from alltick_frames.wire import Exchange, Group, SymbolsEndpoint
 
@@ -221,32 +222,49 @@ class Calls:
         period: Period | str,
         range: Any,
         network: Network | None,
-        complete: Callable[[Scan], None] | None = None,
+        complete: Callable[[Scan, Sequence[Part]], None] | None = None,
     ) -> Scan:
-        """Say what is to be scanned; without a range the archive is to answer as it is."""
-        archive = self._archived()
-        held = scan.codes_held(archive, Period.parse(period)) if codes is None else None
-        # Of an empty archive no code can be asked for.
-        named = codes if codes is not None else held or "EURUSD"
+        """Say what is to be scanned."""
+        named = "EURUSD" if codes is None else codes
         question = self._ask(named, period, "max" if range is None else range, "polars", network=network)
-        if held is not None:
-            question = dataclasses.replace(question, codes=held)
-        if range is not None:
-            return Scan(question, self._archived, complete)
-        scan.refuse_unheld(question, archive)
+        if codes is None:
+            question = dataclasses.replace(question, codes=())
+        if range is None:
+            question = dataclasses.replace(question, asked=EVERYTHING)
+        return Scan(question, self._archived, self._plan_known, complete)
+
+    def _plan_known(self) -> Plan:
         self._know_plan()
-        tell(scan.holes(question, archive, self.settings.plan))
-        return Scan(dataclasses.replace(question, asked=EVERYTHING), self._archived)
+        return self.settings.plan
 
-    def _begin_scan(self, scanned: Scan) -> _Call:
+    def _begin_scans(self, scanned: Scan, parts: Sequence[Part]) -> Iterator[_Call]:
+        """Begin the calls for *parts*, each when the one before has ended."""
         # It may be collected long after it was asked for, and again.
-        question = dataclasses.replace(scanned.question, clock=clocks.CallClock())
-        return self._begin_call(question, [question])
+        for asked in scan.questions(scanned, parts, clocks.CallClock()):
+            yield self._begin_call(asked[0], asked)
 
-    def _judge_scan(self, scanned: Scan, call: _Call) -> None:
+    def _judge_scan(self, scanned: Scan, calls: Sequence[_Call]) -> None:
+        if not calls:
+            return
+        failed = next((call.failure for call in calls if call.failure), None)
+        verdict = kline.Verdict(failed) if failed else self._verdict_on(calls)
+        self._deliver(scanned.as_held.lazy(), verdict)
+
+    def _verdict_on(self, calls: Sequence[_Call]) -> kline.Verdict:
         archive, plan = self._archived(), self.settings.plan
-        failed = call.failure and kline.Verdict(call.failure)
-        self._deliver(scanned.as_held.lazy(), failed or kline.judge(call.options, call.harvests, archive, plan))
+        asked = [(question, call) for call in calls for question in dict.fromkeys(call.questions.values())]
+        verdicts = [
+            kline.judge(question, [one for one in call.harvests if one.walk.code in question.codes], archive, plan)
+            for question, call in asked
+        ]
+        if len(verdicts) == 1:
+            return verdicts[0]
+        refused = [verdict for verdict in verdicts if verdict.failure is not None and not verdict.missing]
+        if refused:
+            return refused[0]
+        harvests = [harvest for call in calls for harvest in call.harvests]
+        missing = [gap for verdict in verdicts for gap in verdict.missing]
+        return kline.verdict_on(missing, harvests, calls[0].options.on_incomplete)
 
     def _list_coverage(
         self, codes: str | Iterable[str] | None, period: Period | str | None, frame: FrameKind | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from alltick_frames.listings import Listing
     from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
-    from alltick_frames.scan import Scan
+    from alltick_frames.scan import Part, Scan
     from alltick_frames.wire import Exchange
 
 __all__ = ["AsyncClient", "Client", "KlineOptions"]
@@ -212,12 +213,13 @@ class AsyncClient(Calls):
     ) -> pl.LazyFrame:
         """Scan bars; see `alltick_frames.scan_kline`. What is missing is fetched here, before it is collected."""
         scanned = self._scan(codes, period, range, network)
-        if range is not None:
-            call = self._begin_scan(scanned)
+        calls = []
+        for call in self._begin_scans(scanned, scanned.parts(None) if scanned.ranged else []):
+            calls.append(call)
             if call.walks:
                 with progress_bars.shown(None, str(call.options)) as report:
                     await self._fetch(call, report)
-            self._judge_scan(scanned, call)
+        self._judge_scan(scanned, calls)
         return scanned.lazy()
 
     async def get_latest_kline(
@@ -573,13 +575,17 @@ class Client:
         """Scan bars, whatever number of them; see `alltick_frames.scan_kline`."""
         return self._client._scan(codes, period, range, network, self._complete_scan).lazy()
 
-    def _complete_scan(self, scanned: Scan) -> None:
+    def _complete_scan(self, scanned: Scan, parts: Sequence[Part]) -> None:
         client = self._client
-        call = client._begin_scan(scanned)
-        if call.walks:
-            with progress_bars.shown(None, str(call.options)) as report:
-                self._background.run(lambda post: client._fetch(call, post), report)
-        client._judge_scan(scanned, call)
+        calls = []
+        for call in client._begin_scans(scanned, parts):
+            calls.append(call)
+            if call.walks:
+                with progress_bars.shown(None, str(call.options)) as report:
+                    self._background.run(functools.partial(client._fetch, call), report)
+            if call.failure is not None:
+                break
+        client._judge_scan(scanned, calls)
 
     def get_latest_kline(
         self,

@@ -16,6 +16,7 @@ import numpy as np
 from alltick_frames import calendars
 from alltick_frames.codes import AssetClass, Family, asset_class_of, family_of, zone_of
 from alltick_frames.periods import Period
+from alltick_frames.spans import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "closed",
+    "dates_of",
     "first_dates",
     "instant",
     "keys",
@@ -101,6 +103,28 @@ def trading_dates(stamps: Sequence[datetime], code: str, *, at_close: bool = Fal
         datetime.combine(wall.date() + timedelta(days=days), time(), UTC)
         for wall, days in zip(local, ahead, strict=True)
     ]
+
+
+def dates_of(stamps: Span, code: str, period: Period) -> Span:
+    """Give the keys that bars stamped within *stamps* can have, whatever the vendor stamps days with.
+
+    Examples
+    --------
+    >>> from alltick_frames.spans import Span
+    >>> week = Span(datetime(2026, 3, 16, tzinfo=UTC), datetime(2026, 3, 21, tzinfo=UTC))
+    >>> [str(dates_of(week, code, Period("1d"))) for code in ("700.HK", "BTCUSDT")]
+    ['[2026-03-16, 2026-03-22)', '[2026-03-15, 2026-03-21)']
+    """
+    if not period.by_date:
+        return stamps
+    zone, last = ZoneInfo(zone_of(code)), stamps.end - _MICROSECOND
+    # Midnight in UTC stands for its own date, whatever it is at the exchange.
+    midnights = [day for day in (_floor(stamps.start - _MICROSECOND, _DAY) + _DAY, _floor(last, _DAY)) if day in stamps]
+    dates = [*midnights, *(datetime.combine(_wall(end, zone), time(), UTC) for end in (stamps.start, last))]
+    before = _DAY if asset_class_of(code) is AssetClass.CRYPTO and stamps.start in midnights else timedelta()
+    ahead = _DAY if asset_class_of(code) is AssetClass.OTC else timedelta()
+    first = first_dates(np.array([microseconds(min(dates) - before)]), period)[0]
+    return Span(instant(int(first)), max(dates) + ahead + _DAY)
 
 
 def grace_of(period: Period) -> timedelta:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from alltick_frames.periods import Period
 
-__all__ = ["BEGINNING", "MOMENT", "Missing", "Reason", "Span", "SpanSet"]
+__all__ = ["BEGINNING", "EVER", "MOMENT", "Missing", "Reason", "Span", "SpanSet"]
 
 # Before any bar of any vendor: the left edge of `range="max"`.
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
@@ -31,8 +31,15 @@ class Span:
     def __bool__(self) -> bool:
         return self.start < self.end
 
+    def __contains__(self, instant: datetime) -> bool:
+        return self.start <= instant < self.end
+
     def __str__(self) -> str:
         return f"[{_short(self.start)}, {_short(self.end)})"
+
+
+# Its end no bar of ours will see, and no unit of time overflows.
+EVER = Span(BEGINNING, datetime(2200, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,11 @@ class SpanSet:
 
     def __or__(self, other: SpanSet) -> SpanSet:
         return SpanSet.of((*self.spans, *other.spans))
+
+    def __and__(self, other: SpanSet) -> SpanSet:
+        return SpanSet.of(
+            Span(max(one.start, two.start), min(one.end, two.end)) for one in self.spans for two in other.spans
+        )
 
     def missing_from(self, span: Span) -> SpanSet:
         """Subtract this set from *span*."""

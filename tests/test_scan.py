@@ -26,6 +26,7 @@ CODES = ["GOLD", "EURUSD", "BTCUSDT"]
 ASKED: tuple[list[str], str, str] = (CODES, "15m", "2026-02-27/2026-03-06")
 NEVER: dict[str, Any] = {"network": "never", "token": None}
 ENGINES: tuple[Literal["in-memory", "streaming"], ...] = ("in-memory", "streaming")
+STAMP = pl.col("timestamp")
 NOON = pl.datetime(2026, 3, 2, 12, time_zone="UTC")
 
 
@@ -224,18 +225,34 @@ class TestWhatItSays:
             client.scan_kline("00700.HK", "1h", "5d")
         with pytest.raises(at.ArgumentError, match="ambiguous"):
             client.scan_kline("EURUSD", "1h", "5m")
-        with pytest.raises(at.ArgumentError, match=r"nothing of it 1h is held.*give a range"):
-            client.scan_kline("EURUSD", "1h")
+
+    def test_without_a_beginning_a_code_of_which_nothing_is_held_is_refused(
+        self, client: at.Client, server: at.sandbox.Sandbox
+    ) -> None:
+        scans = (
+            client.scan_kline("EURUSD", "1h"),
+            client.scan_kline("EURUSD", "1h").filter(STAMP <= NOON),
+            client.scan_kline("EURUSD", "1h").filter(STAMP.dt.hour() == 9, pl.col("close") > 1),
+            client.scan_kline(None, "1h").filter(pl.col("code") == "EURUSD"),
+            client.scan_kline("EURUSD", "1h").head(3).filter(STAMP > NOON),
+        )
+        for lazy in scans:
+            with pytest.raises(at.ArgumentError, match=r"nothing of it 1h is held.*give a range"):
+                collected(lazy)
+        assert server.counters()["requests"] == 0
 
     def test_holes_between_what_is_held_are_said_where_no_range_asks_for_them(
         self, client: at.Client, connect: Connect
     ) -> None:
         for day in ("2025-12-01", "2026-03-02"):
             client.get_kline(["EURUSD", "BTCUSDT"], "1h", f"{day}/{day}")
+        lazy = client.scan_kline(None, "1h")
         with pytest.warns(at.IncompleteDataWarning, match="2 spans are missing: BTCUSDT 1h .2025-12-02T01:00Z, "):
-            lazy = client.scan_kline(None, "1h")
+            whole = collected(lazy)
         quiet = connect(cache_dir=client.settings.cache_dir, on_incomplete="ignore", **NEVER)
-        assert collected(lazy).equals(collected(quiet.scan_kline(["BTCUSDT", "EURUSD"], "1h")))
+        assert whole.equals(collected(quiet.scan_kline(["BTCUSDT", "EURUSD"], "1h")))
+        # Of what is not asked for nothing is said.
+        assert len(collected(lazy.filter(STAMP.dt.date() == pl.date(2025, 12, 1)))) == 48
 
     def test_the_token_is_in_no_plan(self, client: at.Client, server: at.sandbox.Sandbox) -> None:
         lazy = client.scan_kline("EURUSD", "1h", "2026-03-02/2026-03-03")

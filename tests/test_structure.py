@@ -53,6 +53,7 @@ ROWS = (
         "progress",
         "background",
         "kline",
+        "pushdown",
         "scan",
         "holdings",
         "listings",
