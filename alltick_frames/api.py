@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alltick_frames.client import KlineOptions
     from alltick_frames.estimate import Estimate
     from alltick_frames.exports import Format
-    from alltick_frames.kline import Forming
+    from alltick_frames.kline import Forming, Prices
     from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
@@ -184,6 +184,7 @@ def get_kline(
     refresh: str | bool | None = None,
     network: Network | None = None,
     max_wait: float | timedelta | None = None,
+    prices: Prices = "float",
     categorical: bool = False,
     progress: Progress = None,
 ) -> Any:
@@ -229,6 +230,9 @@ def get_kline(
         Seconds, or a timedelta: what is expected to take longer (`estimate_kline`) is refused before the first request.
         No deadline: others that use the token, and a server that does not answer, can make it longer. Without it a
         `LongWaitWarning` says beforehand what takes more than a minute, or more than the day's allowance.
+    prices
+        `"float"` (default): the nearest doubles. `"decimal"`: decimals equal to the vendor's strings digit for digit,
+        as decimal128 with 18 digits before and 18 after the point, of prices, volume and turnover.
     categorical
         Make `code` categorical instead of text.
     progress
@@ -288,6 +292,7 @@ def get_kline(
         refresh=refresh,
         network=network,
         max_wait=max_wait,
+        prices=prices,
         categorical=categorical,
         progress=progress,
     )

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from alltick_frames.exports import Format
     from alltick_frames.fetch import Report
     from alltick_frames.harvests import Harvest
-    from alltick_frames.kline import Forming
+    from alltick_frames.kline import Forming, Prices
     from alltick_frames.ledger import Ledger
     from alltick_frames.plans import Endpoint, Plan
     from alltick_frames.probe import Finding
@@ -308,6 +308,7 @@ class Calls:
         network: Network | None = None,
         max_wait: float | timedelta | None = None,
         categorical: bool = False,  # noqa: FBT001, FBT002
+        prices: Prices = "float",
     ) -> kline.Question:
         """Judge what can be judged before anything is read or sent."""
         period = Period.parse(period)
@@ -324,6 +325,7 @@ class Calls:
             categorical=categorical,
             clock=clock,
             refresh=_refreshed(refresh, period, clock.start),
+            prices=one_of("prices", prices, kline.Prices),
         )
         if question.forming == "keep" and question.network == "never":
             raise ArgumentError(

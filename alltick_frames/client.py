@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from alltick_frames.catalog import ProductClass
     from alltick_frames.estimate import Estimate
     from alltick_frames.exports import Format
-    from alltick_frames.kline import Forming
+    from alltick_frames.kline import Forming, Prices
     from alltick_frames.listings import Listing
     from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
@@ -58,6 +58,7 @@ class KlineOptions(TypedDict, total=False):
     refresh: str | bool | None
     network: Network | None
     max_wait: float | timedelta | None
+    prices: Prices
     categorical: bool
     progress: Progress
 
@@ -190,12 +191,13 @@ class AsyncClient(Calls):
         refresh: str | bool | None = None,
         network: Network | None = None,
         max_wait: float | timedelta | None = None,
+        prices: Prices = "float",
         categorical: bool = False,
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
         question = self._ask(
-            codes, period, range, frame, forming, on_incomplete, refresh, network, max_wait, categorical
+            codes, period, range, frame, forming, on_incomplete, refresh, network, max_wait, categorical, prices
         )
         call = self._begin_call(question, [question])
         if call.walks:
@@ -550,13 +552,14 @@ class Client:
         refresh: str | bool | None = None,
         network: Network | None = None,
         max_wait: float | timedelta | None = None,
+        prices: Prices = "float",
         categorical: bool = False,
         progress: Progress = None,
     ) -> Any:
         """Fetch bars; see `alltick_frames.get_kline` for the arguments, the columns and the errors."""
         client = self._client
         question = client._ask(
-            codes, period, range, frame, forming, on_incomplete, refresh, network, max_wait, categorical
+            codes, period, range, frame, forming, on_incomplete, refresh, network, max_wait, categorical, prices
         )
         call = client._begin_call(question, [question])
         if call.walks:

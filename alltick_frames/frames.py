@@ -33,7 +33,7 @@ def _to_polars(table: pa.Table, categorical: bool) -> pl.DataFrame:  # noqa: FBT
 
     text = _with_text_codes(table)
     # Column by column: `pl.from_arrow` of a table needs Polars' thread pool, which hangs in a forked child.
-    columns = [pl.Series(name, text.column(name)) for name in text.column_names]
+    columns = [pl.Series(pl.from_arrow(text.column(name), rechunk=False)).alias(name) for name in text.column_names]
     if categorical:
         columns[0] = columns[0].cast(pl.Categorical)
     return pl.DataFrame(columns)

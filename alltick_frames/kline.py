@@ -13,6 +13,7 @@ import pyarrow as pa
 from alltick_frames import evidence, finality, horizon, schemas
 from alltick_frames.backfill import SHOWS_STAMPS, Stop
 from alltick_frames.codes import Family, family_of
+from alltick_frames.decimals import exactly
 from alltick_frames.decode import ascending_last_wins
 from alltick_frames.errors import ClockSkewWarning, HistoryStartWarning, IncompleteDataError, IncompleteDataWarning
 from alltick_frames.segments import stamps_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from alltick_frames.backfill import Judged, Walk
     from alltick_frames.clocks import CallClock
+    from alltick_frames.decode import Page
     from alltick_frames.errors import AllTickError, AllTickWarning
     from alltick_frames.harvests import Harvest
     from alltick_frames.periods import Period
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Forming",
+    "Prices",
     "Question",
     "Verdict",
     "by_group",
@@ -49,6 +52,7 @@ __all__ = [
 ]
 
 Forming = Literal["drop", "keep"]
+Prices = Literal["float", "decimal"]
 _NAMED_AT_MOST = 5
 # More than a slow answer explains.
 _SKEW_BORNE = timedelta(seconds=30)
@@ -71,6 +75,7 @@ class Question:
     max_wait: timedelta | None
     clock: CallClock
     refresh: Span | None = None
+    prices: Prices = "float"
 
     @property
     def asked_at(self) -> datetime:
@@ -228,7 +233,8 @@ def _first_stamp(held: Held) -> datetime | None:
 def to_table(question: Question, harvests: Sequence[Harvest], archive: Archive, settings: Settings) -> pa.Table:
     """Give what is held: by code in the asked order, then time; one row per code and stamp."""
     names = pa.array(question.codes, pa.string())
-    schema = schemas.KLINE.append(schemas.CLOSED) if question.forming == "keep" else schemas.KLINE
+    schema = schemas.KLINE_DECIMAL if question.prices == "decimal" else schemas.KLINE
+    schema = schema.append(schemas.CLOSED) if question.forming == "keep" else schema
     tables = []
     for position, code in enumerate(question.codes):
         rows = _rows(question, code, [harvest for harvest in harvests if harvest.walk.code == code], archive)
@@ -247,21 +253,37 @@ def _codes(rows: pa.Table, position: int, names: pa.Array) -> pa.ChunkedArray:
 
 def _rows(question: Question, code: str, harvests: Sequence[Harvest], archive: Archive) -> pa.Table:
     span = question.asked.span
-    bars = _read(archive, code, question.period, span).bars
+    held = _read(archive, code, question.period, span)
+    bars, exact = held.bars, dict(held.exact)
     if unsaved := [judged for harvest in harvests for judged in harvest.pages]:
         # Only after the archive could not be written: what came is handed over all the same.
         bars = pa.concat_tables([bars, *(_selected(judged, span, closed=True) for judged in unsaved)])
         bars = bars.take(pa.array(ascending_last_wins(stamps_of(bars))))
+        for judged in unsaved:
+            exact = _with_exact(exact, judged.page)
     if question.asked.count is not None:
         bars = bars.slice(max(0, len(bars) - question.asked.count))
     if question.forming == "drop":
-        return bars
+        return bars if question.prices == "float" else exactly(bars, exact, code)
     newest = [_selected(harvest.newest, span, closed=False) for harvest in harvests if harvest.newest]
     # Another client may have archived the bar as closed meanwhile.
     last = int(stamps_of(bars)[-1]) if len(bars) else -1
     forming = [rows.filter(pa.array(stamps_of(rows) > last)) for rows in newest]
     joined = pa.concat_tables([bars, *forming])
+    if question.prices == "decimal":
+        for harvest in harvests:
+            if harvest.newest:
+                of_newest = _with_exact({}, harvest.newest.page)
+                exact |= {place: text for place, text in of_newest.items() if place[0] > last}
+        joined = exactly(joined, exact, code)
     return joined.append_column(schemas.CLOSED, pa.array(np.arange(len(joined)) < len(bars)))
+
+
+def _with_exact(exact: Mapping[tuple[int, str], str], page: Page) -> dict[tuple[int, str], str]:
+    """Put the strings of *page* in place of those of the bars that it has."""
+    stamps = page.stamps_us.tolist()
+    kept = {place: text for place, text in exact.items() if place[0] not in set(stamps)}
+    return kept | {(stamps[row], column): text for row, column, text in page.exact}
 
 
 def _selected(judged: Judged, span: Span, *, closed: bool) -> pa.Table:

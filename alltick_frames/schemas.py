@@ -9,12 +9,14 @@ __all__ = [
     "CLOSED",
     "CODE",
     "COVERAGE",
+    "DECIMAL",
     "DOCTOR",
     "DUE",
     "EXPORTED",
     "GAPS",
     "IMPORTED",
     "KLINE",
+    "KLINE_DECIMAL",
     "LAST_TRADES",
     "LATEST",
     "ORDER_BOOK",
@@ -26,6 +28,9 @@ __all__ = [
 ]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+# One type for all, because Polars joins columns of two scales and drops digits; two places short of the most there can
+# be, because each sum in Arrow, and so in pandas, takes one more.
+DECIMAL = pa.decimal128(36, 18)
 PRICES = ("open", "high", "low", "close")
 QUANTITIES = ("volume", "turnover")
 
@@ -103,6 +108,7 @@ BARS = pa.schema(
 
 # What `get_kline` returns.
 KLINE = pa.schema([CODE, *BARS])
+KLINE_DECIMAL = pa.schema([one.with_type(DECIMAL) if one.type == pa.float64() else one for one in KLINE])
 
 # What `get_latest_kline` returns.
 LATEST = pa.schema([CODE, pa.field("period", pa.string(), nullable=False), *BARS, CLOSED])

@@ -29,6 +29,7 @@ ROWS = (
         "probe",
         "backfill",
         "budget",
+        "decimals",
         "segments",
         "records",
         "log",
