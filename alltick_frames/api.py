@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from alltick_frames.client import Client
 from alltick_frames.settings import Token
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import timedelta
     from typing import Unpack
 
@@ -19,13 +19,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from alltick_frames.catalog import ProductClass
-    from alltick_frames.client import KlineOptions
     from alltick_frames.estimate import Estimate
     from alltick_frames.exports import Format
     from alltick_frames.kline import Forming, Prices
-    from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
+    from alltick_frames.signatures import (
+        AnyFrame,
+        AnyPeriod,
+        AnyPeriods,
+        AsArrow,
+        AsPandas,
+        AsPolars,
+        CallOptions,
+        Codes,
+        KlineOptions,
+    )
     from alltick_frames.watching import Bar
     from alltick_frames.wire import Exchange
 
@@ -131,46 +140,26 @@ def configure(
 
 @overload
 def get_kline(
-    codes: str | Iterable[str],
-    period: Period | str,
-    range: Any,
-    *,
-    frame: Literal["polars"] | None = None,
-    **options: Unpack[KlineOptions],
+    codes: Codes, period: AnyPeriod, range: Any, *, frame: AsPolars = ..., **options: Unpack[KlineOptions]
 ) -> pl.DataFrame: ...
 
 
 @overload
 def get_kline(
-    codes: str | Iterable[str],
-    period: Period | str,
-    range: Any,
-    *,
-    frame: Literal["pandas"],
-    **options: Unpack[KlineOptions],
+    codes: Codes, period: AnyPeriod, range: Any, *, frame: AsPandas, **options: Unpack[KlineOptions]
 ) -> pd.DataFrame: ...
 
 
 @overload
 def get_kline(
-    codes: str | Iterable[str],
-    period: Period | str,
-    range: Any,
-    *,
-    frame: Literal["arrow"],
-    **options: Unpack[KlineOptions],
+    codes: Codes, period: AnyPeriod, range: Any, *, frame: AsArrow, **options: Unpack[KlineOptions]
 ) -> pa.Table: ...
 
 
 @overload
 def get_kline(
-    codes: str | Iterable[str],
-    period: Period | str,
-    range: Any,
-    *,
-    frame: FrameKind | None,
-    **options: Unpack[KlineOptions],
-) -> pl.DataFrame | pd.DataFrame | pa.Table: ...
+    codes: Codes, period: AnyPeriod, range: Any, *, frame: FrameKind | None, **options: Unpack[KlineOptions]
+) -> AnyFrame: ...
 
 
 def get_kline(
@@ -369,6 +358,38 @@ def scan_kline(
     return _default().scan_kline(codes, period, range, network=network)
 
 
+@overload
+def update(
+    codes: Codes | None = ...,
+    periods: AnyPeriods | None = ...,
+    *,
+    frame: AsPolars = ...,
+    **options: Unpack[CallOptions],
+) -> pl.DataFrame: ...
+
+
+@overload
+def update(
+    codes: Codes | None = ..., periods: AnyPeriods | None = ..., *, frame: AsPandas, **options: Unpack[CallOptions]
+) -> pd.DataFrame: ...
+
+
+@overload
+def update(
+    codes: Codes | None = ..., periods: AnyPeriods | None = ..., *, frame: AsArrow, **options: Unpack[CallOptions]
+) -> pa.Table: ...
+
+
+@overload
+def update(
+    codes: Codes | None = ...,
+    periods: AnyPeriods | None = ...,
+    *,
+    frame: FrameKind | None,
+    **options: Unpack[CallOptions],
+) -> AnyFrame: ...
+
+
 def update(
     codes: str | Iterable[str] | None = None,
     periods: Period | str | Iterable[Period | str] | None = None,
@@ -474,6 +495,30 @@ def estimate_kline(
     return _default().estimate_kline(codes, period, range, refresh=refresh)
 
 
+@overload
+def get_latest_kline(
+    codes: Codes, periods: AnyPeriods = ..., *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+) -> pl.DataFrame: ...
+
+
+@overload
+def get_latest_kline(
+    codes: Codes, periods: AnyPeriods = ..., *, frame: AsPandas, **options: Unpack[CallOptions]
+) -> pd.DataFrame: ...
+
+
+@overload
+def get_latest_kline(
+    codes: Codes, periods: AnyPeriods = ..., *, frame: AsArrow, **options: Unpack[CallOptions]
+) -> pa.Table: ...
+
+
+@overload
+def get_latest_kline(
+    codes: Codes, periods: AnyPeriods = ..., *, frame: FrameKind | None, **options: Unpack[CallOptions]
+) -> AnyFrame: ...
+
+
 def get_latest_kline(
     codes: str | Iterable[str],
     periods: Period | str | Iterable[Period | str] = "1m",
@@ -536,6 +581,22 @@ def get_latest_kline(
     return _default().get_latest_kline(
         codes, periods, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress
     )
+
+
+@overload
+def get_last_trade(codes: Codes, *, frame: AsPolars = ..., **options: Unpack[CallOptions]) -> pl.DataFrame: ...
+
+
+@overload
+def get_last_trade(codes: Codes, *, frame: AsPandas, **options: Unpack[CallOptions]) -> pd.DataFrame: ...
+
+
+@overload
+def get_last_trade(codes: Codes, *, frame: AsArrow, **options: Unpack[CallOptions]) -> pa.Table: ...
+
+
+@overload
+def get_last_trade(codes: Codes, *, frame: FrameKind | None, **options: Unpack[CallOptions]) -> AnyFrame: ...
 
 
 def get_last_trade(
@@ -605,6 +666,30 @@ def get_last_trade(
     )
 
 
+@overload
+def get_order_book(
+    codes: Codes, levels: int | None = ..., *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+) -> pl.DataFrame: ...
+
+
+@overload
+def get_order_book(
+    codes: Codes, levels: int | None = ..., *, frame: AsPandas, **options: Unpack[CallOptions]
+) -> pd.DataFrame: ...
+
+
+@overload
+def get_order_book(
+    codes: Codes, levels: int | None = ..., *, frame: AsArrow, **options: Unpack[CallOptions]
+) -> pa.Table: ...
+
+
+@overload
+def get_order_book(
+    codes: Codes, levels: int | None = ..., *, frame: FrameKind | None, **options: Unpack[CallOptions]
+) -> AnyFrame: ...
+
+
 def get_order_book(
     codes: str | Iterable[str],
     levels: int | None = None,
@@ -672,6 +757,22 @@ def get_order_book(
     )
 
 
+@overload
+def get_static_info(codes: Codes, *, frame: AsPolars = ..., **options: Unpack[CallOptions]) -> pl.DataFrame: ...
+
+
+@overload
+def get_static_info(codes: Codes, *, frame: AsPandas, **options: Unpack[CallOptions]) -> pd.DataFrame: ...
+
+
+@overload
+def get_static_info(codes: Codes, *, frame: AsArrow, **options: Unpack[CallOptions]) -> pa.Table: ...
+
+
+@overload
+def get_static_info(codes: Codes, *, frame: FrameKind | None, **options: Unpack[CallOptions]) -> AnyFrame: ...
+
+
 def get_static_info(
     codes: str | Iterable[str],
     *,
@@ -730,6 +831,22 @@ def get_static_info(
     return _default().get_static_info(
         codes, frame=frame, on_incomplete=on_incomplete, max_wait=max_wait, progress=progress
     )
+
+
+@overload
+def get_suspensions(exchange: Exchange, *, frame: AsPolars = ..., **options: Unpack[CallOptions]) -> pl.DataFrame: ...
+
+
+@overload
+def get_suspensions(exchange: Exchange, *, frame: AsPandas, **options: Unpack[CallOptions]) -> pd.DataFrame: ...
+
+
+@overload
+def get_suspensions(exchange: Exchange, *, frame: AsArrow, **options: Unpack[CallOptions]) -> pa.Table: ...
+
+
+@overload
+def get_suspensions(exchange: Exchange, *, frame: FrameKind | None, **options: Unpack[CallOptions]) -> AnyFrame: ...
 
 
 def get_suspensions(
@@ -795,6 +912,22 @@ def get_suspensions(
     )
 
 
+@overload
+def coverage(codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPolars = ...) -> pl.DataFrame: ...
+
+
+@overload
+def coverage(codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas) -> pd.DataFrame: ...
+
+
+@overload
+def coverage(codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow) -> pa.Table: ...
+
+
+@overload
+def coverage(codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: FrameKind | None) -> AnyFrame: ...
+
+
 def coverage(
     codes: str | Iterable[str] | None = None, period: Period | str | None = None, *, frame: FrameKind | None = None
 ) -> Any:
@@ -842,6 +975,30 @@ def coverage(
     (True, 500)
     """
     return _default().coverage(codes, period, frame=frame)
+
+
+@overload
+def gaps(
+    codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPolars = ..., min_bars: int | None = ...
+) -> pl.DataFrame: ...
+
+
+@overload
+def gaps(
+    codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas, min_bars: int | None = ...
+) -> pd.DataFrame: ...
+
+
+@overload
+def gaps(
+    codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow, min_bars: int | None = ...
+) -> pa.Table: ...
+
+
+@overload
+def gaps(
+    codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: FrameKind | None, min_bars: int | None = ...
+) -> AnyFrame: ...
 
 
 def gaps(
@@ -913,6 +1070,24 @@ def gaps(
     return _default().gaps(codes, period, frame=frame, min_bars=min_bars)
 
 
+@overload
+def restatements(
+    codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPolars = ...
+) -> pl.DataFrame: ...
+
+
+@overload
+def restatements(codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas) -> pd.DataFrame: ...
+
+
+@overload
+def restatements(codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow) -> pa.Table: ...
+
+
+@overload
+def restatements(codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: FrameKind | None) -> AnyFrame: ...
+
+
 def restatements(
     codes: str | Iterable[str] | None = None, period: Period | str | None = None, *, frame: FrameKind | None = None
 ) -> Any:
@@ -955,6 +1130,22 @@ def restatements(
     0
     """
     return _default().restatements(codes, period, frame=frame)
+
+
+@overload
+def doctor(*, probe: bool = ..., frame: AsPolars = ..., progress: Progress = ...) -> pl.DataFrame: ...
+
+
+@overload
+def doctor(*, probe: bool = ..., frame: AsPandas, progress: Progress = ...) -> pd.DataFrame: ...
+
+
+@overload
+def doctor(*, probe: bool = ..., frame: AsArrow, progress: Progress = ...) -> pa.Table: ...
+
+
+@overload
+def doctor(*, probe: bool = ..., frame: FrameKind | None, progress: Progress = ...) -> AnyFrame: ...
 
 
 def doctor(*, probe: bool = False, frame: FrameKind | None = None, progress: Progress = None) -> Any:
@@ -1054,6 +1245,58 @@ def watch_kline(
     return _default().watch_kline(codes, period, on_incomplete=on_incomplete)
 
 
+@overload
+def export(
+    path: str | os.PathLike[str],
+    codes: Codes | None = ...,
+    period: AnyPeriod | None = ...,
+    range: Any = ...,
+    *,
+    format: Format | None = ...,
+    frame: AsPolars = ...,
+    progress: Progress = ...,
+) -> pl.DataFrame: ...
+
+
+@overload
+def export(
+    path: str | os.PathLike[str],
+    codes: Codes | None = ...,
+    period: AnyPeriod | None = ...,
+    range: Any = ...,
+    *,
+    format: Format | None = ...,
+    frame: AsPandas,
+    progress: Progress = ...,
+) -> pd.DataFrame: ...
+
+
+@overload
+def export(
+    path: str | os.PathLike[str],
+    codes: Codes | None = ...,
+    period: AnyPeriod | None = ...,
+    range: Any = ...,
+    *,
+    format: Format | None = ...,
+    frame: AsArrow,
+    progress: Progress = ...,
+) -> pa.Table: ...
+
+
+@overload
+def export(
+    path: str | os.PathLike[str],
+    codes: Codes | None = ...,
+    period: AnyPeriod | None = ...,
+    range: Any = ...,
+    *,
+    format: Format | None = ...,
+    frame: FrameKind | None,
+    progress: Progress = ...,
+) -> AnyFrame: ...
+
+
 def export(
     path: str | os.PathLike[str],
     codes: str | Iterable[str] | None = None,
@@ -1128,6 +1371,22 @@ def export(
     return _default().export(path, codes, period, range, format=format, frame=frame, progress=progress)
 
 
+@overload
+def import_(path: str | os.PathLike[str], *, frame: AsPolars = ..., progress: Progress = ...) -> pl.DataFrame: ...
+
+
+@overload
+def import_(path: str | os.PathLike[str], *, frame: AsPandas, progress: Progress = ...) -> pd.DataFrame: ...
+
+
+@overload
+def import_(path: str | os.PathLike[str], *, frame: AsArrow, progress: Progress = ...) -> pa.Table: ...
+
+
+@overload
+def import_(path: str | os.PathLike[str], *, frame: FrameKind | None, progress: Progress = ...) -> AnyFrame: ...
+
+
 def import_(path: str | os.PathLike[str], *, frame: FrameKind | None = None, progress: Progress = None) -> Any:
     """Bring what `export` wrote into the archive: bars, and what is proven, missing and restated.
 
@@ -1180,6 +1439,26 @@ def import_(path: str | os.PathLike[str], *, frame: FrameKind | None = None, pro
     ([500], True)
     """
     return _default().import_(path, frame=frame, progress=progress)
+
+
+@overload
+def get_products(
+    asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsPolars = ...
+) -> pl.DataFrame: ...
+
+
+@overload
+def get_products(asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsPandas) -> pd.DataFrame: ...
+
+
+@overload
+def get_products(asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsArrow) -> pa.Table: ...
+
+
+@overload
+def get_products(
+    asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: FrameKind | None
+) -> AnyFrame: ...
 
 
 def get_products(
@@ -1246,6 +1525,22 @@ def get_products(
     ('BTCUSDT', 'quote', '7 x 24', 'sheet')
     """
     return _default().get_products(asset_class, refresh=refresh, frame=frame)
+
+
+@overload
+def search_products(text: str, *, asset_class: ProductClass | None = ..., frame: AsPolars = ...) -> pl.DataFrame: ...
+
+
+@overload
+def search_products(text: str, *, asset_class: ProductClass | None = ..., frame: AsPandas) -> pd.DataFrame: ...
+
+
+@overload
+def search_products(text: str, *, asset_class: ProductClass | None = ..., frame: AsArrow) -> pa.Table: ...
+
+
+@overload
+def search_products(text: str, *, asset_class: ProductClass | None = ..., frame: FrameKind | None) -> AnyFrame: ...
 
 
 def search_products(text: str, *, asset_class: ProductClass | None = None, frame: FrameKind | None = None) -> Any:

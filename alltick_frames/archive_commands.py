@@ -246,7 +246,7 @@ def export(
     from alltick_frames import api  # noqa: PLC0415
 
     said = None if range is None else range_of(range)
-    report = _carried(lambda: api.export(path, codes or None, period, said, format=format, frame="arrow"))  # type: ignore[arg-type]  # judged there
+    report = _carried(lambda: api.export(path, codes or None, period, said, format=format, frame="arrow"))  # type: ignore[call-overload]  # judged there
     typer.echo(f"{_counted(report)}, {sum(report['written'].to_pylist()):,} of them written now → {path}")
 
 

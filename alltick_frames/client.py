@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -26,7 +26,7 @@ from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, 
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
     from typing import Self, Unpack
@@ -40,27 +40,24 @@ if TYPE_CHECKING:
     from alltick_frames.exports import Format
     from alltick_frames.kline import Forming, Prices
     from alltick_frames.listings import Listing
-    from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.scan import Part, Scan
+    from alltick_frames.signatures import (
+        AnyFrame,
+        AnyPeriod,
+        AnyPeriods,
+        AsArrow,
+        AsPandas,
+        AsPolars,
+        CallOptions,
+        Codes,
+        KlineOptions,
+    )
     from alltick_frames.wire import Exchange
 
-__all__ = ["AsyncClient", "Client", "KlineOptions"]
+__all__ = ["AsyncClient", "Client"]
 
 _EXAMINING = "the examination"
-
-
-class KlineOptions(TypedDict, total=False):
-    """The options of `get_kline` that do not change the type of what it returns."""
-
-    forming: Forming
-    on_incomplete: OnIncomplete | None
-    refresh: str | bool | None
-    network: Network | None
-    max_wait: float | timedelta | None
-    prices: Prices
-    categorical: bool
-    progress: Progress
 
 
 class AsyncClient(Calls):
@@ -137,47 +134,23 @@ class AsyncClient(Calls):
 
     @overload
     async def get_kline(
-        self,
-        codes: str | Iterable[str],
-        period: Period | str,
-        range: Any,
-        *,
-        frame: Literal["polars"] | None = None,
-        **options: Unpack[KlineOptions],
+        self, codes: Codes, period: AnyPeriod, range: Any, *, frame: AsPolars = ..., **options: Unpack[KlineOptions]
     ) -> pl.DataFrame: ...
 
     @overload
     async def get_kline(
-        self,
-        codes: str | Iterable[str],
-        period: Period | str,
-        range: Any,
-        *,
-        frame: Literal["pandas"],
-        **options: Unpack[KlineOptions],
+        self, codes: Codes, period: AnyPeriod, range: Any, *, frame: AsPandas, **options: Unpack[KlineOptions]
     ) -> pd.DataFrame: ...
 
     @overload
     async def get_kline(
-        self,
-        codes: str | Iterable[str],
-        period: Period | str,
-        range: Any,
-        *,
-        frame: Literal["arrow"],
-        **options: Unpack[KlineOptions],
+        self, codes: Codes, period: AnyPeriod, range: Any, *, frame: AsArrow, **options: Unpack[KlineOptions]
     ) -> pa.Table: ...
 
     @overload
     async def get_kline(
-        self,
-        codes: str | Iterable[str],
-        period: Period | str,
-        range: Any,
-        *,
-        frame: FrameKind | None,
-        **options: Unpack[KlineOptions],
-    ) -> pl.DataFrame | pd.DataFrame | pa.Table: ...
+        self, codes: Codes, period: AnyPeriod, range: Any, *, frame: FrameKind | None, **options: Unpack[KlineOptions]
+    ) -> AnyFrame: ...
 
     async def get_kline(
         self,
@@ -224,6 +197,26 @@ class AsyncClient(Calls):
         self._judge_scan(scanned, calls)
         return scanned.lazy()
 
+    @overload
+    async def get_latest_kline(
+        self, codes: Codes, periods: AnyPeriods = ..., *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def get_latest_kline(
+        self, codes: Codes, periods: AnyPeriods = ..., *, frame: AsPandas, **options: Unpack[CallOptions]
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def get_latest_kline(
+        self, codes: Codes, periods: AnyPeriods = ..., *, frame: AsArrow, **options: Unpack[CallOptions]
+    ) -> pa.Table: ...
+
+    @overload
+    async def get_latest_kline(
+        self, codes: Codes, periods: AnyPeriods = ..., *, frame: FrameKind | None, **options: Unpack[CallOptions]
+    ) -> AnyFrame: ...
+
     async def get_latest_kline(
         self,
         codes: str | Iterable[str],
@@ -238,6 +231,24 @@ class AsyncClient(Calls):
         survey = self._newest_bars(codes, periods, frame, on_incomplete, max_wait)
         return await self._answer(survey, progress)
 
+    @overload
+    async def get_last_trade(
+        self, codes: Codes, *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def get_last_trade(
+        self, codes: Codes, *, frame: AsPandas, **options: Unpack[CallOptions]
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def get_last_trade(self, codes: Codes, *, frame: AsArrow, **options: Unpack[CallOptions]) -> pa.Table: ...
+
+    @overload
+    async def get_last_trade(
+        self, codes: Codes, *, frame: FrameKind | None, **options: Unpack[CallOptions]
+    ) -> AnyFrame: ...
+
     async def get_last_trade(
         self,
         codes: str | Iterable[str],
@@ -250,6 +261,26 @@ class AsyncClient(Calls):
         """Fetch the last trades of many codes; see `alltick_frames.get_last_trade`."""
         survey = self._symbols("trade_tick", codes, None, frame, on_incomplete, max_wait)
         return await self._answer(survey, progress)
+
+    @overload
+    async def get_order_book(
+        self, codes: Codes, levels: int | None = ..., *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def get_order_book(
+        self, codes: Codes, levels: int | None = ..., *, frame: AsPandas, **options: Unpack[CallOptions]
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def get_order_book(
+        self, codes: Codes, levels: int | None = ..., *, frame: AsArrow, **options: Unpack[CallOptions]
+    ) -> pa.Table: ...
+
+    @overload
+    async def get_order_book(
+        self, codes: Codes, levels: int | None = ..., *, frame: FrameKind | None, **options: Unpack[CallOptions]
+    ) -> AnyFrame: ...
 
     async def get_order_book(
         self,
@@ -265,6 +296,24 @@ class AsyncClient(Calls):
         survey = self._symbols("depth_tick", codes, levels, frame, on_incomplete, max_wait)
         return await self._answer(survey, progress)
 
+    @overload
+    async def get_static_info(
+        self, codes: Codes, *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def get_static_info(
+        self, codes: Codes, *, frame: AsPandas, **options: Unpack[CallOptions]
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def get_static_info(self, codes: Codes, *, frame: AsArrow, **options: Unpack[CallOptions]) -> pa.Table: ...
+
+    @overload
+    async def get_static_info(
+        self, codes: Codes, *, frame: FrameKind | None, **options: Unpack[CallOptions]
+    ) -> AnyFrame: ...
+
     async def get_static_info(
         self,
         codes: str | Iterable[str],
@@ -277,6 +326,26 @@ class AsyncClient(Calls):
         """Fetch what the vendor knows of many stocks; see `alltick_frames.get_static_info`."""
         survey = self._symbols("static_info", codes, None, frame, on_incomplete, max_wait)
         return await self._answer(survey, progress)
+
+    @overload
+    async def get_suspensions(
+        self, exchange: Exchange, *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def get_suspensions(
+        self, exchange: Exchange, *, frame: AsPandas, **options: Unpack[CallOptions]
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def get_suspensions(
+        self, exchange: Exchange, *, frame: AsArrow, **options: Unpack[CallOptions]
+    ) -> pa.Table: ...
+
+    @overload
+    async def get_suspensions(
+        self, exchange: Exchange, *, frame: FrameKind | None, **options: Unpack[CallOptions]
+    ) -> AnyFrame: ...
 
     async def get_suspensions(
         self,
@@ -296,6 +365,26 @@ class AsyncClient(Calls):
                 await self._inquire(survey, report)
         return self._show(survey)
 
+    @overload
+    async def coverage(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPolars = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def coverage(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def coverage(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow
+    ) -> pa.Table: ...
+
+    @overload
+    async def coverage(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: FrameKind | None
+    ) -> AnyFrame: ...
+
     async def coverage(
         self,
         codes: str | Iterable[str] | None = None,
@@ -305,6 +394,36 @@ class AsyncClient(Calls):
     ) -> Any:
         """List what the archive holds; see `alltick_frames.coverage`."""
         return self._list_coverage(codes, period, frame)
+
+    @overload
+    async def gaps(
+        self,
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        *,
+        frame: AsPolars = ...,
+        min_bars: int | None = ...,
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def gaps(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas, min_bars: int | None = ...
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def gaps(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow, min_bars: int | None = ...
+    ) -> pa.Table: ...
+
+    @overload
+    async def gaps(
+        self,
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        *,
+        frame: FrameKind | None,
+        min_bars: int | None = ...,
+    ) -> AnyFrame: ...
 
     async def gaps(
         self,
@@ -317,6 +436,26 @@ class AsyncClient(Calls):
         """List suspicious holes within trading hours; see `alltick_frames.gaps`."""
         return self._list_gaps(codes, period, frame, min_bars)
 
+    @overload
+    async def restatements(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPolars = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def restatements(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def restatements(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow
+    ) -> pa.Table: ...
+
+    @overload
+    async def restatements(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: FrameKind | None
+    ) -> AnyFrame: ...
+
     async def restatements(
         self,
         codes: str | Iterable[str] | None = None,
@@ -326,6 +465,18 @@ class AsyncClient(Calls):
     ) -> Any:
         """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
         return self._list_restatements(codes, period, frame)
+
+    @overload
+    async def doctor(self, *, probe: bool = ..., frame: AsPolars = ..., progress: Progress = ...) -> pl.DataFrame: ...
+
+    @overload
+    async def doctor(self, *, probe: bool = ..., frame: AsPandas, progress: Progress = ...) -> pd.DataFrame: ...
+
+    @overload
+    async def doctor(self, *, probe: bool = ..., frame: AsArrow, progress: Progress = ...) -> pa.Table: ...
+
+    @overload
+    async def doctor(self, *, probe: bool = ..., frame: FrameKind | None, progress: Progress = ...) -> AnyFrame: ...
 
     async def doctor(self, *, probe: bool = False, frame: FrameKind | None = None, progress: Progress = None) -> Any:
         """Check settings, token, addresses, clocks, budget and archive; see `alltick_frames.doctor`."""
@@ -361,6 +512,46 @@ class AsyncClient(Calls):
         """Say what `get_kline` would cost; see `alltick_frames.estimate_kline`."""
         return self._estimate(codes, period, range, refresh)
 
+    @overload
+    async def update(
+        self,
+        codes: Codes | None = ...,
+        periods: AnyPeriods | None = ...,
+        *,
+        frame: AsPolars = ...,
+        **options: Unpack[CallOptions],
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def update(
+        self,
+        codes: Codes | None = ...,
+        periods: AnyPeriods | None = ...,
+        *,
+        frame: AsPandas,
+        **options: Unpack[CallOptions],
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def update(
+        self,
+        codes: Codes | None = ...,
+        periods: AnyPeriods | None = ...,
+        *,
+        frame: AsArrow,
+        **options: Unpack[CallOptions],
+    ) -> pa.Table: ...
+
+    @overload
+    async def update(
+        self,
+        codes: Codes | None = ...,
+        periods: AnyPeriods | None = ...,
+        *,
+        frame: FrameKind | None,
+        **options: Unpack[CallOptions],
+    ) -> AnyFrame: ...
+
     async def update(
         self,
         codes: str | Iterable[str] | None = None,
@@ -377,6 +568,58 @@ class AsyncClient(Calls):
             with progress_bars.shown(progress, UPDATING) as report:
                 await self._fetch(call, report)
         return self._report(call)
+
+    @overload
+    async def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        range: Any = ...,
+        *,
+        format: Format | None = ...,
+        frame: AsPolars = ...,
+        progress: Progress = ...,
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        range: Any = ...,
+        *,
+        format: Format | None = ...,
+        frame: AsPandas,
+        progress: Progress = ...,
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        range: Any = ...,
+        *,
+        format: Format | None = ...,
+        frame: AsArrow,
+        progress: Progress = ...,
+    ) -> pa.Table: ...
+
+    @overload
+    async def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        range: Any = ...,
+        *,
+        format: Format | None = ...,
+        frame: FrameKind | None,
+        progress: Progress = ...,
+    ) -> AnyFrame: ...
 
     async def export(
         self,
@@ -397,6 +640,24 @@ class AsyncClient(Calls):
                 await checkpoint()
         return self._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
 
+    @overload
+    async def import_(
+        self, path: str | os.PathLike[str], *, frame: AsPolars = ..., progress: Progress = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def import_(
+        self, path: str | os.PathLike[str], *, frame: AsPandas, progress: Progress = ...
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def import_(self, path: str | os.PathLike[str], *, frame: AsArrow, progress: Progress = ...) -> pa.Table: ...
+
+    @overload
+    async def import_(
+        self, path: str | os.PathLike[str], *, frame: FrameKind | None, progress: Progress = ...
+    ) -> AnyFrame: ...
+
     async def import_(
         self, path: str | os.PathLike[str], *, frame: FrameKind | None = None, progress: Progress = None
     ) -> Any:
@@ -408,6 +669,26 @@ class AsyncClient(Calls):
                 await checkpoint()
         return self._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
 
+    @overload
+    async def get_products(
+        self, asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsPolars = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def get_products(
+        self, asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsPandas
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def get_products(
+        self, asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsArrow
+    ) -> pa.Table: ...
+
+    @overload
+    async def get_products(
+        self, asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: FrameKind | None
+    ) -> AnyFrame: ...
+
     async def get_products(
         self, asset_class: ProductClass | None = None, *, refresh: bool = False, frame: FrameKind | None = None
     ) -> Any:
@@ -416,6 +697,26 @@ class AsyncClient(Calls):
         if listing.lacking:
             await self._listings.fetch(listing)
         return self._list_products(listing, kind)
+
+    @overload
+    async def search_products(
+        self, text: str, *, asset_class: ProductClass | None = ..., frame: AsPolars = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def search_products(
+        self, text: str, *, asset_class: ProductClass | None = ..., frame: AsPandas
+    ) -> pd.DataFrame: ...
+
+    @overload
+    async def search_products(
+        self, text: str, *, asset_class: ProductClass | None = ..., frame: AsArrow
+    ) -> pa.Table: ...
+
+    @overload
+    async def search_products(
+        self, text: str, *, asset_class: ProductClass | None = ..., frame: FrameKind | None
+    ) -> AnyFrame: ...
 
     async def search_products(
         self, text: str, *, asset_class: ProductClass | None = None, frame: FrameKind | None = None
@@ -498,47 +799,23 @@ class Client:
 
     @overload
     def get_kline(
-        self,
-        codes: str | Iterable[str],
-        period: Period | str,
-        range: Any,
-        *,
-        frame: Literal["polars"] | None = None,
-        **options: Unpack[KlineOptions],
+        self, codes: Codes, period: AnyPeriod, range: Any, *, frame: AsPolars = ..., **options: Unpack[KlineOptions]
     ) -> pl.DataFrame: ...
 
     @overload
     def get_kline(
-        self,
-        codes: str | Iterable[str],
-        period: Period | str,
-        range: Any,
-        *,
-        frame: Literal["pandas"],
-        **options: Unpack[KlineOptions],
+        self, codes: Codes, period: AnyPeriod, range: Any, *, frame: AsPandas, **options: Unpack[KlineOptions]
     ) -> pd.DataFrame: ...
 
     @overload
     def get_kline(
-        self,
-        codes: str | Iterable[str],
-        period: Period | str,
-        range: Any,
-        *,
-        frame: Literal["arrow"],
-        **options: Unpack[KlineOptions],
+        self, codes: Codes, period: AnyPeriod, range: Any, *, frame: AsArrow, **options: Unpack[KlineOptions]
     ) -> pa.Table: ...
 
     @overload
     def get_kline(
-        self,
-        codes: str | Iterable[str],
-        period: Period | str,
-        range: Any,
-        *,
-        frame: FrameKind | None,
-        **options: Unpack[KlineOptions],
-    ) -> pl.DataFrame | pd.DataFrame | pa.Table: ...
+        self, codes: Codes, period: AnyPeriod, range: Any, *, frame: FrameKind | None, **options: Unpack[KlineOptions]
+    ) -> AnyFrame: ...
 
     def get_kline(
         self,
@@ -590,6 +867,26 @@ class Client:
                 break
         client._judge_scan(scanned, calls)
 
+    @overload
+    def get_latest_kline(
+        self, codes: Codes, periods: AnyPeriods = ..., *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def get_latest_kline(
+        self, codes: Codes, periods: AnyPeriods = ..., *, frame: AsPandas, **options: Unpack[CallOptions]
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def get_latest_kline(
+        self, codes: Codes, periods: AnyPeriods = ..., *, frame: AsArrow, **options: Unpack[CallOptions]
+    ) -> pa.Table: ...
+
+    @overload
+    def get_latest_kline(
+        self, codes: Codes, periods: AnyPeriods = ..., *, frame: FrameKind | None, **options: Unpack[CallOptions]
+    ) -> AnyFrame: ...
+
     def get_latest_kline(
         self,
         codes: str | Iterable[str],
@@ -603,6 +900,20 @@ class Client:
         """Fetch the newest bars of many codes; see `alltick_frames.get_latest_kline`."""
         return self._answer(self._client._newest_bars(codes, periods, frame, on_incomplete, max_wait), progress)
 
+    @overload
+    def get_last_trade(
+        self, codes: Codes, *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def get_last_trade(self, codes: Codes, *, frame: AsPandas, **options: Unpack[CallOptions]) -> pd.DataFrame: ...
+
+    @overload
+    def get_last_trade(self, codes: Codes, *, frame: AsArrow, **options: Unpack[CallOptions]) -> pa.Table: ...
+
+    @overload
+    def get_last_trade(self, codes: Codes, *, frame: FrameKind | None, **options: Unpack[CallOptions]) -> AnyFrame: ...
+
     def get_last_trade(
         self,
         codes: str | Iterable[str],
@@ -615,6 +926,26 @@ class Client:
         """Fetch the last trades of many codes; see `alltick_frames.get_last_trade`."""
         survey = self._client._symbols("trade_tick", codes, None, frame, on_incomplete, max_wait)
         return self._answer(survey, progress)
+
+    @overload
+    def get_order_book(
+        self, codes: Codes, levels: int | None = ..., *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def get_order_book(
+        self, codes: Codes, levels: int | None = ..., *, frame: AsPandas, **options: Unpack[CallOptions]
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def get_order_book(
+        self, codes: Codes, levels: int | None = ..., *, frame: AsArrow, **options: Unpack[CallOptions]
+    ) -> pa.Table: ...
+
+    @overload
+    def get_order_book(
+        self, codes: Codes, levels: int | None = ..., *, frame: FrameKind | None, **options: Unpack[CallOptions]
+    ) -> AnyFrame: ...
 
     def get_order_book(
         self,
@@ -630,6 +961,20 @@ class Client:
         survey = self._client._symbols("depth_tick", codes, levels, frame, on_incomplete, max_wait)
         return self._answer(survey, progress)
 
+    @overload
+    def get_static_info(
+        self, codes: Codes, *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def get_static_info(self, codes: Codes, *, frame: AsPandas, **options: Unpack[CallOptions]) -> pd.DataFrame: ...
+
+    @overload
+    def get_static_info(self, codes: Codes, *, frame: AsArrow, **options: Unpack[CallOptions]) -> pa.Table: ...
+
+    @overload
+    def get_static_info(self, codes: Codes, *, frame: FrameKind | None, **options: Unpack[CallOptions]) -> AnyFrame: ...
+
     def get_static_info(
         self,
         codes: str | Iterable[str],
@@ -642,6 +987,24 @@ class Client:
         """Fetch what the vendor knows of many stocks; see `alltick_frames.get_static_info`."""
         survey = self._client._symbols("static_info", codes, None, frame, on_incomplete, max_wait)
         return self._answer(survey, progress)
+
+    @overload
+    def get_suspensions(
+        self, exchange: Exchange, *, frame: AsPolars = ..., **options: Unpack[CallOptions]
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def get_suspensions(
+        self, exchange: Exchange, *, frame: AsPandas, **options: Unpack[CallOptions]
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def get_suspensions(self, exchange: Exchange, *, frame: AsArrow, **options: Unpack[CallOptions]) -> pa.Table: ...
+
+    @overload
+    def get_suspensions(
+        self, exchange: Exchange, *, frame: FrameKind | None, **options: Unpack[CallOptions]
+    ) -> AnyFrame: ...
 
     def get_suspensions(
         self,
@@ -661,6 +1024,46 @@ class Client:
                 self._background.run(lambda post: self._client._inquire(survey, post), report)
         return self._client._show(survey)
 
+    @overload
+    def update(
+        self,
+        codes: Codes | None = ...,
+        periods: AnyPeriods | None = ...,
+        *,
+        frame: AsPolars = ...,
+        **options: Unpack[CallOptions],
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def update(
+        self,
+        codes: Codes | None = ...,
+        periods: AnyPeriods | None = ...,
+        *,
+        frame: AsPandas,
+        **options: Unpack[CallOptions],
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def update(
+        self,
+        codes: Codes | None = ...,
+        periods: AnyPeriods | None = ...,
+        *,
+        frame: AsArrow,
+        **options: Unpack[CallOptions],
+    ) -> pa.Table: ...
+
+    @overload
+    def update(
+        self,
+        codes: Codes | None = ...,
+        periods: AnyPeriods | None = ...,
+        *,
+        frame: FrameKind | None,
+        **options: Unpack[CallOptions],
+    ) -> AnyFrame: ...
+
     def update(
         self,
         codes: str | Iterable[str] | None = None,
@@ -678,6 +1081,18 @@ class Client:
             with progress_bars.shown(progress, UPDATING) as report:
                 self._background.run(lambda post: client._fetch(call, post), report)
         return client._report(call)
+
+    @overload
+    def doctor(self, *, probe: bool = ..., frame: AsPolars = ..., progress: Progress = ...) -> pl.DataFrame: ...
+
+    @overload
+    def doctor(self, *, probe: bool = ..., frame: AsPandas, progress: Progress = ...) -> pd.DataFrame: ...
+
+    @overload
+    def doctor(self, *, probe: bool = ..., frame: AsArrow, progress: Progress = ...) -> pa.Table: ...
+
+    @overload
+    def doctor(self, *, probe: bool = ..., frame: FrameKind | None, progress: Progress = ...) -> AnyFrame: ...
 
     def doctor(self, *, probe: bool = False, frame: FrameKind | None = None, progress: Progress = None) -> Any:
         """Check settings, token, addresses, clocks, budget and archive; see `alltick_frames.doctor`."""
@@ -718,6 +1133,24 @@ class Client:
         """Say what `get_kline` would cost; see `alltick_frames.estimate_kline`."""
         return self._client._estimate(codes, period, range, refresh)
 
+    @overload
+    def coverage(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPolars = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def coverage(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def coverage(self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow) -> pa.Table: ...
+
+    @overload
+    def coverage(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: FrameKind | None
+    ) -> AnyFrame: ...
+
     def coverage(
         self,
         codes: str | Iterable[str] | None = None,
@@ -727,6 +1160,36 @@ class Client:
     ) -> Any:
         """List what the archive holds; see `alltick_frames.coverage`."""
         return self._client._list_coverage(codes, period, frame)
+
+    @overload
+    def gaps(
+        self,
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        *,
+        frame: AsPolars = ...,
+        min_bars: int | None = ...,
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def gaps(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas, min_bars: int | None = ...
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def gaps(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow, min_bars: int | None = ...
+    ) -> pa.Table: ...
+
+    @overload
+    def gaps(
+        self,
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        *,
+        frame: FrameKind | None,
+        min_bars: int | None = ...,
+    ) -> AnyFrame: ...
 
     def gaps(
         self,
@@ -739,6 +1202,26 @@ class Client:
         """List suspicious holes within trading hours; see `alltick_frames.gaps`."""
         return self._client._list_gaps(codes, period, frame, min_bars)
 
+    @overload
+    def restatements(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPolars = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def restatements(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsPandas
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def restatements(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: AsArrow
+    ) -> pa.Table: ...
+
+    @overload
+    def restatements(
+        self, codes: Codes | None = ..., period: AnyPeriod | None = ..., *, frame: FrameKind | None
+    ) -> AnyFrame: ...
+
     def restatements(
         self,
         codes: str | Iterable[str] | None = None,
@@ -748,6 +1231,58 @@ class Client:
     ) -> Any:
         """List the closed bars that a later answer changed; see `alltick_frames.restatements`."""
         return self._client._list_restatements(codes, period, frame)
+
+    @overload
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        range: Any = ...,
+        *,
+        format: Format | None = ...,
+        frame: AsPolars = ...,
+        progress: Progress = ...,
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        range: Any = ...,
+        *,
+        format: Format | None = ...,
+        frame: AsPandas,
+        progress: Progress = ...,
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        range: Any = ...,
+        *,
+        format: Format | None = ...,
+        frame: AsArrow,
+        progress: Progress = ...,
+    ) -> pa.Table: ...
+
+    @overload
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes | None = ...,
+        period: AnyPeriod | None = ...,
+        range: Any = ...,
+        *,
+        format: Format | None = ...,
+        frame: FrameKind | None,
+        progress: Progress = ...,
+    ) -> AnyFrame: ...
 
     def export(
         self,
@@ -767,6 +1302,22 @@ class Client:
                 report(*step)
         return self._client._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
 
+    @overload
+    def import_(
+        self, path: str | os.PathLike[str], *, frame: AsPolars = ..., progress: Progress = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def import_(self, path: str | os.PathLike[str], *, frame: AsPandas, progress: Progress = ...) -> pd.DataFrame: ...
+
+    @overload
+    def import_(self, path: str | os.PathLike[str], *, frame: AsArrow, progress: Progress = ...) -> pa.Table: ...
+
+    @overload
+    def import_(
+        self, path: str | os.PathLike[str], *, frame: FrameKind | None, progress: Progress = ...
+    ) -> AnyFrame: ...
+
     def import_(
         self, path: str | os.PathLike[str], *, frame: FrameKind | None = None, progress: Progress = None
     ) -> Any:
@@ -777,6 +1328,26 @@ class Client:
                 report(*step)
         return self._client._deliver(to_frame(ported.table, kind), kline.Verdict(ported.failure))
 
+    @overload
+    def get_products(
+        self, asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsPolars = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def get_products(
+        self, asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsPandas
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def get_products(
+        self, asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: AsArrow
+    ) -> pa.Table: ...
+
+    @overload
+    def get_products(
+        self, asset_class: ProductClass | None = ..., *, refresh: bool = ..., frame: FrameKind | None
+    ) -> AnyFrame: ...
+
     def get_products(
         self, asset_class: ProductClass | None = None, *, refresh: bool = False, frame: FrameKind | None = None
     ) -> Any:
@@ -784,6 +1355,24 @@ class Client:
         listing, kind = self._client._ask_products(asset_class, refresh=refresh, frame=frame)
         self._fetch_products(listing)
         return self._client._list_products(listing, kind)
+
+    @overload
+    def search_products(
+        self, text: str, *, asset_class: ProductClass | None = ..., frame: AsPolars = ...
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def search_products(
+        self, text: str, *, asset_class: ProductClass | None = ..., frame: AsPandas
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def search_products(self, text: str, *, asset_class: ProductClass | None = ..., frame: AsArrow) -> pa.Table: ...
+
+    @overload
+    def search_products(
+        self, text: str, *, asset_class: ProductClass | None = ..., frame: FrameKind | None
+    ) -> AnyFrame: ...
 
     def search_products(
         self, text: str, *, asset_class: ProductClass | None = None, frame: FrameKind | None = None

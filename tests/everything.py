@@ -94,7 +94,7 @@ def main(directory: Path) -> None:
     ):
         failing(name, lambda arguments=arguments: at.get_kline(*arguments))  # type: ignore[misc]
     failing("among others", lambda: at.get_last_trade(["NOSUCHCODE", "EURUSD"]))
-    failing("halts", lambda: at.get_suspensions("nowhere"))  # type: ignore[arg-type]
+    failing("halts", lambda: at.get_suspensions("nowhere"))  # type: ignore[call-overload]
     failing("scanned", lambda: at.scan_kline("700.HK", "1m", "2024-01-01/2024-01-31").collect())
     failing("budget", lambda: at.get_kline("BTCUSDT", "1m", "30d", max_wait=0))
     failing("stopped", lambda: at.get_kline("BTCUSDT", "1m", "30d", progress=stop))

@@ -109,7 +109,8 @@ class TestLastTrades:
             assert client.get_last_trade("GOLD", on_incomplete="warn").schema == raised.value.frame.schema
 
     def test_the_frame_kinds_agree(self, client: at.Client) -> None:
-        polars, pandas, arrow = (client.get_last_trade(CODES, frame=kind) for kind in ("polars", "pandas", "arrow"))
+        polars, pandas = client.get_last_trade(CODES, frame="polars"), client.get_last_trade(CODES, frame="pandas")
+        arrow = client.get_last_trade(CODES, frame="arrow")
         assert arrow.schema.equals(schemas.LAST_TRADES)
         assert isinstance(pandas, pd.DataFrame)
         assert isinstance(pandas.dtypes["price"], pd.ArrowDtype)
@@ -372,7 +373,7 @@ class TestHalts:
         self, server: at.sandbox.Sandbox, client: at.Client
     ) -> None:
         with pytest.raises(at.ArgumentError, match=r"exchange='szse' .* sse nyse nasdaq"):
-            client.get_suspensions("szse")  # type: ignore[arg-type]
+            client.get_suspensions("szse")  # type: ignore[call-overload]
         assert endpoints(server) == {}
 
     @pytest.mark.parametrize(

@@ -749,7 +749,7 @@ class TestGettingProducts:
 
     @pytest.mark.parametrize("kind", ["pandas", "arrow"])
     def test_a_search_without_a_result_is_an_empty_frame(self, client: at.Client, kind: FrameKind) -> None:
-        frame = client.search_products("nothing is called so", asset_class="index", frame=kind)
+        frame: Any = client.search_products("nothing is called so", asset_class="index", frame=kind)
         assert len(frame) == 0
         assert list(frame.column_names if kind == "arrow" else frame.columns) == schemas.PRODUCTS.names
 

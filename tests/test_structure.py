@@ -54,6 +54,7 @@ ROWS = (
         "progress",
         "background",
         "kline",
+        "signatures",
         "pushdown",
         "scan",
         "holdings",
