@@ -10,7 +10,7 @@ from alltick_frames.settings import Token
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import timedelta
     from typing import Unpack
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alltick_frames.estimate import Estimate
     from alltick_frames.exports import Format
     from alltick_frames.kline import Forming, Prices
+    from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.settings import FrameKind, Network, OnIncomplete
     from alltick_frames.signatures import (

@@ -26,7 +26,7 @@ from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, 
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
     from typing import Self, Unpack
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from alltick_frames.exports import Format
     from alltick_frames.kline import Forming, Prices
     from alltick_frames.listings import Listing
+    from alltick_frames.periods import Period
     from alltick_frames.progress import Progress
     from alltick_frames.scan import Part, Scan
     from alltick_frames.signatures import (
