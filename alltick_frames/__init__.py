@@ -4,7 +4,8 @@
 >>> at.Period("1m").value
 '1m'
 
-Importing this package imports nothing else: every name is loaded when it is first used.
+Importing this package imports nothing else: every name is loaded when it is first used. Where Polars or pandas are
+loaded already, their frames get `df.alltick`.
 """
 
 from __future__ import annotations
@@ -168,3 +169,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _attach() -> None:
+    """Give the frames of Polars and pandas `alltick`, if they are loaded: what comes later `frames` sees to."""
+    import sys  # noqa: PLC0415
+    from importlib import import_module  # noqa: PLC0415
+
+    for library in ("pandas", "polars"):
+        # One that is just being imported, and imports us, is not ready.
+        if hasattr(sys.modules.get(library), "DataFrame"):
+            import_module(f"alltick_frames.{library}")
+
+
+_attach()

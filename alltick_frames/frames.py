@@ -31,6 +31,8 @@ def _to_arrow(table: pa.Table, categorical: bool) -> pa.Table:  # noqa: ARG001, 
 def _to_polars(table: pa.Table, categorical: bool) -> pl.DataFrame:  # noqa: FBT001
     import polars as pl  # noqa: PLC0415
 
+    import alltick_frames.polars  # noqa: F401, PLC0415  # gives it `df.alltick`
+
     text = _with_text_codes(table)
     # Column by column: `pl.from_arrow` of a table needs Polars' thread pool, which hangs in a forked child.
     columns = [pl.Series(pl.from_arrow(text.column(name), rechunk=False)).alias(name) for name in text.column_names]
@@ -41,6 +43,8 @@ def _to_polars(table: pa.Table, categorical: bool) -> pl.DataFrame:  # noqa: FBT
 
 def _to_pandas(table: pa.Table, categorical: bool) -> pd.DataFrame:  # noqa: FBT001
     import pandas as pd  # noqa: PLC0415
+
+    import alltick_frames.pandas  # noqa: F401, PLC0415  # gives it `df.alltick`
 
     frame: pd.DataFrame = _with_text_codes(table).to_pandas(types_mapper=pd.ArrowDtype)
     return frame.astype({"code": "category"}) if categorical else frame

@@ -39,6 +39,8 @@ ROWS = (
         "workload",
         "freshness",
     ),
+    ("extension",),
+    ("pandas", "polars"),
     (
         "ledger",
         "transport",
@@ -85,8 +87,11 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert {name for name in listed.stdout.split() if name.startswith("alltick_frames")} == {"alltick_frames"}
 
 
+PACKAGES = ("extension", "sandbox")
+
+
 def modules() -> list[str]:
-    return [*sorted(path.stem for path in PACKAGE.glob("*.py")), "sandbox"]
+    return [*sorted(path.stem for path in PACKAGE.glob("*.py")), *PACKAGES]
 
 
 def test_every_module_has_its_row() -> None:
@@ -96,7 +101,8 @@ def test_every_module_has_its_row() -> None:
 @pytest.mark.parametrize("name", [name for name in modules() if name != "sandbox"])
 def test_a_module_imports_only_from_its_row_or_above(name: str) -> None:
     rank = {module: number for number, row in enumerate(ROWS) for module in row}
-    for imported in imports_of(PACKAGE / f"{name}.py"):
+    paths = sorted((PACKAGE / name).glob("*.py")) if name in PACKAGES else [PACKAGE / f"{name}.py"]
+    for imported in (each for path in paths for each in imports_of(path)):
         assert rank[imported] <= rank[name], f"{name} imports {imported}"
 
 
@@ -149,7 +155,7 @@ def foreign_imports_of(path: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            submodules = {path.stem for path in PACKAGE.glob("*.py")} | {"sandbox"}
+            submodules = {path.stem for path in PACKAGE.glob("*.py")} | {*PACKAGES}
             names += [
                 f"{module}.{alias.name}" if module == "alltick_frames" and alias.name in submodules else module
                 for alias in node.names

@@ -1,0 +1,171 @@
+"""The accessor `df.alltick`: one class of methods for Polars, lazy Polars and pandas."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import polars as pl
+
+    from alltick_frames.extension.reshaping import How, Kind
+
+__all__ = ["Extension"]
+
+Frame = TypeVar("Frame")
+
+
+class Extension(ABC, Generic[Frame]):
+    """`df.alltick`: what there is to do with a frame of bars.
+
+    On Polars and pandas DataFrames and Polars LazyFrames after `import alltick_frames.polars` or
+    `import alltick_frames.pandas`; on those that this library makes, always. The frame need not be ours. It has
+
+    - `code` (text), `timestamp` (a datetime with a time zone, of any unit: the bar's open), and `open`, `high`, `low`
+      and `close` (float, integer or decimal);
+    - where there are any, `volume` and `turnover`, and `closed` (Boolean: whether the bar can no longer change).
+
+    Anything else is an `ArgumentError` that names what lacks. Rows come back sorted by code, as the codes first
+    appear, and time; two rows of one code and timestamp are an `ArgumentError`. Where the length of the bars matters
+    it is the smallest spacing of timestamps, or what a column `period` says, unless it is given.
+
+    Pure: nothing is sent and no archive is read.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    @abstractmethod
+    def _through(self, function: Callable[[pl.DataFrame], pl.DataFrame]) -> Frame: ...
+
+    def _indexed(self, function: Callable[[pl.DataFrame], pl.DataFrame], *, capitals: bool = False) -> Frame:  # noqa: ARG002  # pandas alone has indexes
+        return self._through(function)
+
+    def ohlcv(self, code: str | None = None) -> Frame:
+        """Give one code's closed bars as charting and backtesting libraries take them.
+
+        Polars: `timestamp open high low close volume`. pandas: `Open High Low Close Volume`, float64 of NumPy, with a
+        DatetimeIndex named `timestamp` in the frame's time zone and unit (UTC and µs of our frames), as backtesting.py
+        and its like want it.
+
+        Parameters
+        ----------
+        code
+            Which; not needed if the frame has one.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            The numbers are float64. A volume that the vendor does not give is null, in pandas NaN, and never an
+            invented zero. Forming bars (`closed` is False) are left out.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, several codes of which none was chosen, or a code it does not have.
+        """
+        from alltick_frames.extension.reshaping import ohlcv
+
+        return self._indexed(partial(ohlcv, code=code), capitals=True)
+
+    def pivot(self, field: str = "close", codes: Iterable[str] | None = None) -> Frame:
+        """Give one field as a wide frame: a row per timestamp, a column per code.
+
+        Parameters
+        ----------
+        field
+            Any column of numbers, such as `close`, `volume` or what `returns` has added.
+        codes
+            These alone, in this order; default all, as they first appear. A lazy frame must be told.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            Sorted by time, null (in pandas NaN) where a code has no bar: nothing is filled. Polars: a column
+            `timestamp`, and the field's own type. pandas: float64 of NumPy and a DatetimeIndex named `timestamp`, as
+            numerical libraries take it. Forming bars (`closed` is False) are left out, since nothing would mark them.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, a field that is no column of numbers, or a code it does not have.
+        """
+        from alltick_frames.extension.reshaping import pivot
+
+        # An iterator is read once, a lazy frame maybe often.
+        chosen = codes if codes is None or isinstance(codes, str) else tuple(codes)
+        return self._indexed(partial(pivot, field=field, codes=chosen))
+
+    def align(self, how: How = "inner") -> Frame:
+        """Give every code the same timestamps.
+
+        Parameters
+        ----------
+        how
+            `"inner"` keeps the timestamps that all codes have; `"outer"` gives each code a row for every timestamp
+            that any has.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            The same columns. Rows that `"outer"` adds are null in all but code and timestamp: no price is invented.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, or another *how*.
+        """
+        from alltick_frames.extension.reshaping import align
+
+        return self._through(partial(align, how=how))
+
+    def returns(self, kind: Kind = "simple", field: str = "close") -> Frame:
+        """Add a column `return`: the change of a price since the code's bar before.
+
+        Parameters
+        ----------
+        kind
+            `"simple"`: p₁/p₀ - 1; `"log"`: ln(p₁/p₀).
+        field
+            `open`, `high`, `low` or `close`.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            With `return`, float64: null of each code's first bar, next to a row without prices, where the price before
+            is 0, and the logarithm also where one is negative. That of a forming bar is there, and `closed` beside it.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, another *kind*, or a field that is no price.
+        """
+        from alltick_frames.extension.reshaping import returns
+
+        return self._through(partial(returns, kind=kind, field=field))
+
+    def tz(self, zone: str = "exchange") -> Frame:
+        """Show the timestamps in another time zone; the instants stay.
+
+        Parameters
+        ----------
+        zone
+            A name of the IANA database such as `"Asia/Hong_Kong"`, or `"exchange"`: Hong Kong, Shanghai or New York,
+            of forex, metals, energy and CFD indices New York, of crypto UTC. A lazy frame must be told the name.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            The same rows and columns.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, no such zone, or `"exchange"` for codes of several zones.
+        """
+        from alltick_frames.extension.reshaping import tz
+
+        return self._through(partial(tz, zone=zone))
