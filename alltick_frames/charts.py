@@ -208,7 +208,9 @@ def _chosen(bars: pa.Table, code: str | Iterable[str] | None) -> list[str]:
         if each not in there:
             raise ArgumentError(f"code={each!r} is not in the frame; it has: {_some(there)}")
     if not 0 < len(asked) <= MOST_CODES:
-        raise ArgumentError(f"a chart has 1 to {MOST_CODES} codes, not {len(asked)}; name them with code=: {_some(there)}")
+        raise ArgumentError(
+            f"a chart has 1 to {MOST_CODES} codes, not {len(asked)}; name them with code=: {_some(there)}"
+        )
     return asked
 
 
@@ -273,7 +275,7 @@ def _check(code: str, stamps: Ints, prices: dict[str, NDArray[np.float64]]) -> N
 
 
 def _period(code: str, own: pa.Table, stamps: Ints) -> Period | None:
-    """Read the bars' period from its column, else from the shortest distance of two bars; None if that is no period's."""
+    """Read the period from its column, else from the shortest distance of two bars; None if it is no period's."""
     if "period" in own.column_names:
         named = pc.unique(own["period"]).to_pylist()
         if len(named) > 1:
@@ -285,7 +287,7 @@ def _period(code: str, own: pa.Table, stamps: Ints) -> Period | None:
     # Dates of 23 hours and months of 28 days.
     longer = [each for each in Period if each.by_date and shortest >= 0.9 * each.nominal]
     exact = [each for each in Period if not each.by_date and shortest == each.nominal]
-    return (exact or longer or [None])[-1]
+    return next(reversed((*longer, *exact)), None)
 
 
 def _bars_a_candle(bars: int) -> int:
@@ -437,7 +439,7 @@ class Stretches:
     Attributes
     ----------
     rows
-        One per span, in order: `row` `code` `period` `held` `state` `from_ms` `to_ms` `start` `end` `bars` `detail`.
+        One per span, in order: `row` `code` `period` `state` `from_ms` `to_ms` `start` `end` `bars` `detail`.
     groups
         The rows' names, from the top.
     left_out
@@ -481,7 +483,6 @@ def _stretch(span: dict[str, Any]) -> dict[str, Any]:
         "row": f"{span['code']} · {span['period']}",
         "code": span["code"],
         "period": span["period"],
-        "held": span["held"],
         "state": "held" if span["held"] else span["reason"],
         "from_ms": _milliseconds(start or BEGINNING),
         "to_ms": _milliseconds(end),

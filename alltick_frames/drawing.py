@@ -22,7 +22,8 @@ __all__ = ["Chart", "candlesticks", "coverage"]
 _MIME = "application/vnd.vegalite.v5+json"
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _SHARP = 2
-_WIDTH = 760
+# With its labels it fits beside the file list of JupyterLab on a laptop.
+_WIDTH = 660
 
 # Three to one against white, and against the #333 of Vega's dark theme, which notebooks apply by themselves.
 _BLUE, _ORANGE, _GREEN, _RED = "#2f8bd0", "#dd6a10", "#1f9e6e", "#e0524d"
@@ -66,21 +67,21 @@ class Chart(alt.VConcatChart):
         bundle = {_MIME: spec, "image/png": picture, "text/plain": repr(self)}
         return bundle, {"image/png": {"width": width // _SHARP, "height": height // _SHARP}}
 
-    def save(self, fp: Any, format: Any = None, **options: Any) -> None:
-        """Write the chart to a file: HTML that needs no network, PNG, SVG, PDF or JSON, by its name or *format*.
+    def save(self, *args: Any, **options: Any) -> None:
+        """Write the chart to a file: HTML that needs no network, PNG, SVG, PDF or JSON, by its name.
 
         Parameters
         ----------
-        fp, format, options
+        args, options
             As for `altair.Chart.save`.
         """
-        super().save(fp, format, **{"inline": True, "scale_factor": _SHARP, **options})
+        super().save(*args, **{"inline": True, "scale_factor": _SHARP, **options})
 
 
 # -- candles ------------------------------------------------------------------------------------------------------
 
 _HEIGHTS, _LEAST_HEIGHT = {1: 300, 2: 220, 3: 170}, 130
-_LABELS_ACROSS = 13
+_LABELS_ACROSS = 11
 
 
 def candlesticks(shown: Sequence[Candles], colors: Colors) -> Chart:
@@ -91,20 +92,22 @@ def candlesticks(shown: Sequence[Candles], colors: Colors) -> Chart:
 
 def _row(number: int, candles: Candles, colors: Colors, *, of: int) -> alt.VConcatChart:
     height = _HEIGHTS.get(of, _LEAST_HEIGHT)
-    heights = {"price": height, "volume": height // 4} if candles.has_volume else {"price": height}
     zoom, hover = _selections(number)
-    panels = []
-    for name, tall in heights.items():
-        across = functools.partial(_across, number, candles, labelled=name == [*heights][-1])
-        marks = _prices if name == "price" else _volumes
+
+    def panel(draw: Callable[..., list[alt.Chart]], tall: int, *, lowest: bool) -> Any:
+        across = functools.partial(_across, number, candles, labelled=lowest)
         touched = _touched(candles, across, hover).add_params(zoom, hover)
-        seen = alt.layer(*marks(candles, colors, across), touched).transform_filter(_seen(number))
-        panels.append(seen.transform_calculate(**_CALCULATED).properties(width=_WIDTH, height=tall))
-    panels[0] = panels[0].properties(title=_title(candles, colors))
+        seen = alt.layer(*draw(colors, across), touched).transform_filter(_seen(number))
+        return seen.transform_calculate(**_CALCULATED).properties(width=_WIDTH, height=tall)
+
+    prices = functools.partial(_prices, decimals=candles.decimals)
+    panels = [panel(prices, height, lowest=not candles.has_volume).properties(title=_title(candles, colors))]
+    if candles.has_volume:
+        panels.append(panel(_volumes, height // 4, lowest=True))
     with warnings.catch_warnings():
         # That a selection of two panels is one, which is meant.
         warnings.filterwarnings("ignore", "Automatically deduplicated selection parameter")
-        row = alt.vconcat(*panels, spacing=8, data=alt.Data(values=[*candles.rows]))
+        row = alt.vconcat(*panels, spacing=8, data=alt.InlineData(values=[*candles.rows]))
     return row.add_params(*_texts(number, candles))
 
 
@@ -123,9 +126,7 @@ def _selections(number: int) -> list[alt.Parameter]:
     """Give the part in sight and the bar pointed at: the panels of a row have them in common."""
     return [
         alt.selection_interval(name=f"zoom{number}", bind="scales", encodings=["x"]),
-        alt.selection_point(
-            name=f"hover{number}", fields=["bar"], on="pointerover", clear="pointerout", empty=False
-        ),
+        alt.selection_point(name=f"hover{number}", fields=["bar"], on="pointerover", clear="pointerout", empty=False),
     ]
 
 
@@ -181,8 +182,8 @@ _CALCULATED = {
 }
 
 
-def _prices(candles: Candles, colors: Colors, across: Callable[[str], alt.X]) -> list[alt.Chart]:
-    axis = alt.Axis(format=f",.{candles.decimals}f", orient="right")
+def _prices(colors: Colors, across: Callable[[str], alt.X], decimals: int) -> list[alt.Chart]:
+    axis = alt.Axis(format=f",.{decimals}f", orient="right")
     # From where the prices are, not from zero.
     scale = alt.Scale(zero=False, nice=False, padding=8)
 
@@ -199,16 +200,14 @@ def _prices(candles: Candles, colors: Colors, across: Callable[[str], alt.X]) ->
     return [*wicks, _bodies(colors, across, up("bottom"), alt.Y2("top"))]
 
 
-def _volumes(candles: Candles, colors: Colors, across: Callable[[str], alt.X]) -> list[alt.Chart]:
+def _volumes(colors: Colors, across: Callable[[str], alt.X]) -> list[alt.Chart]:
     # Billions, which SI calls G.
     axis = alt.Axis(labelExpr="replace(format(datum.value, '~s'), 'G', 'B')", tickCount=2, orient="right")
-    return [_bodies(colors, across, alt.Y("volume:Q", axis=axis, title=None), opacity=0.55)]
+    return [_bodies(colors, across, alt.Y("volume:Q", axis=axis, title=None), alt.datum(0), 0.55)]
 
 
-def _bodies(
-    colors: Colors, across: Callable[[str], alt.X], y: alt.Y, y2: Any = alt.Undefined, opacity: float = 1
-) -> alt.Chart:
-    return (
+def _bodies(colors: Colors, across: Callable[[str], alt.X], y: alt.Y, y2: Any, opacity: float = 1) -> alt.Chart:
+    bodies: alt.Chart = (
         alt.Chart()
         .mark_rect(clip=True, opacity=opacity, strokeWidth=1)
         .encode(
@@ -222,6 +221,7 @@ def _bodies(
             strokeDash=alt.condition("datum.closed", alt.value([1, 0]), alt.value([3, 2])),
         )
     )
+    return bodies
 
 
 def _directed(channel: Callable[..., Any], colors: Colors) -> Any:
@@ -244,16 +244,23 @@ def _touched(candles: Candles, across: Callable[[str], alt.X], hover: alt.Parame
     if candles.forming:
         told.append(alt.Tooltip("closed:N"))
     lit = alt.condition(hover, alt.value(0.15), alt.value(0))
-    return (
+    touched: alt.Chart = (
         alt.Chart()
         .mark_rect(color="#808080", clip=True)
         .encode(x=across("from"), x2="to", y=alt.value(0), y2=alt.value("height"), opacity=lit, tooltip=told)
     )
+    return touched
 
 
 # -- coverage -----------------------------------------------------------------------------------------------------
 
 _ROW_HEIGHT, _THICK, _THIN = 18, 12, 4
+_NAMES = 60
+# Without a year, months would be those of any.
+_UTC = (
+    "utcFormat(datum.value, utchours(datum.value) + utcminutes(datum.value) > 0 ? '%H:%M'"
+    " : utcdate(datum.value) > 1 ? '%-d %b' : '%b %Y')"
+)
 # What can be helped no more is to be seen; where the vendor has nothing to give, a line suffices.
 _SEEN = ("held", "lost", "invalid")
 
@@ -265,11 +272,11 @@ def coverage(shown: Stretches) -> Chart:
     legend = alt.Legend(orient="top", title=None, symbolType="square", labelExpr="replace(datum.label, /_/g, ' ')")
     across = alt.Scale(type="utc", domain=[shown.from_ms, shown.to_ms], nice=False)
     spans = (
-        alt.Chart(alt.Data(values=[*shown.rows]))
+        alt.Chart(alt.InlineData(values=[*shown.rows]))
         # The stroke keeps the shortest span in sight.
         .mark_bar(clip=True, strokeWidth=1)
         .encode(
-            x=alt.X("from_ms:T", title="UTC", scale=across),
+            x=alt.X("from_ms:T", title="UTC", scale=across, axis=alt.Axis(labelExpr=_UTC, tickCount=9)),
             x2="to_ms",
             y=alt.Y("row:N", scale=alt.Scale(domain=[*shown.groups]), title=None),
             size=alt.condition(alt.FieldOneOfPredicate("state", [*_SEEN]), alt.value(_THICK), alt.value(_THIN)),
@@ -285,7 +292,7 @@ def coverage(shown: Stretches) -> Chart:
                 alt.Tooltip("detail:N"),
             ],
         )
-        .properties(width=_WIDTH, height=alt.Step(_ROW_HEIGHT))
+        .properties(width=_WIDTH - _NAMES, height=alt.Step(_ROW_HEIGHT))
         .add_params(alt.selection_interval(name="zoom", bind="scales", encodings=["x"]))
     )
     return _configured(Chart(vconcat=[spans], title=_coverage_title(shown)))
@@ -301,9 +308,10 @@ def _coverage_title(shown: Stretches) -> alt.TitleParams:
 
 def _configured(chart: Chart) -> Chart:
     """Set what themes leave open; colours of text and background are theirs."""
-    return (
+    configured: Chart = (
         chart.configure_axis(gridOpacity=0.4, domain=False, labelFontSize=11, titleFontWeight="normal")
         .configure_title(anchor="start", fontSize=15, subtitleFontSize=12, subtitlePadding=4, offset=10)
         .configure_view(stroke=None)
         .configure_legend(labelFontSize=11)
     )
+    return configured
