@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from alltick_frames.catalog import ProductClass
+    from alltick_frames.drawing import Chart
     from alltick_frames.estimate import Estimate
     from alltick_frames.exports import Format
     from alltick_frames.kline import Forming, Prices
@@ -53,6 +54,7 @@ __all__ = [
     "get_static_info",
     "get_suspensions",
     "import_",
+    "plot_coverage",
     "restatements",
     "scan_kline",
     "search_products",
@@ -976,6 +978,44 @@ def coverage(
     (True, 500)
     """
     return _default().coverage(codes, period, frame=frame)
+
+
+def plot_coverage(codes: str | Iterable[str] | None = None, period: Period | str | None = None) -> Chart:
+    """Draw what `coverage` lists: a row per code and period, a bar per span, coloured by what is held and why not.
+
+    Needs no token and sends nothing; needs `pip install 'alltick-frames[plot]'`. In a notebook the chart can be moved,
+    zoomed and asked for details, without a network; where scripts do not run, as on GitHub, its picture is shown.
+
+    Parameters
+    ----------
+    codes, period
+        Only of these; default all. A chart has up to 100 rows, and says how many are left out.
+
+    Returns
+    -------
+    Chart
+        An `altair.VConcatChart`: Altair's methods change it, and `.save("coverage.html")`, `.png` or `.svg` writes it
+        to a file that needs no network either.
+
+    Raises
+    ------
+    ArgumentError
+        A code or period that cannot be.
+    ConfigError
+        Altair or vl-convert is not installed.
+    StoreError
+        The archive cannot be read.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     bars = client.get_kline("EURUSD", "1h", "2026-03-02/2026-03-03")
+    ...     chart = client.plot_coverage("EURUSD")
+    >>> chart.title.text
+    'Coverage'
+    """
+    return _default().plot_coverage(codes, period)
 
 
 @overload

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from anyio.lowlevel import current_token
 
 from alltick_frames import (
+    charts,
     checkup,
     clocks,
     holdings,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from alltick_frames.backfill import Walk
+    from alltick_frames.drawing import Chart
     from alltick_frames.estimate import Estimate, Price
     from alltick_frames.exports import Format
     from alltick_frames.fetch import Report
@@ -274,6 +276,9 @@ class Calls:
         selected = _selected(codes, period)
         table = holdings.coverage_table(self._archived(), *selected, self.settings.plan, clocks.utc_now())
         return to_frame(table, kind)
+
+    def _plot_coverage(self, codes: str | Iterable[str] | None, period: Period | str | None) -> Chart:
+        return charts.coverage(self._list_coverage(codes, period, "arrow"))
 
     def _list_gaps(
         self,

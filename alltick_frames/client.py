@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from alltick_frames.catalog import ProductClass
+    from alltick_frames.drawing import Chart
     from alltick_frames.estimate import Estimate
     from alltick_frames.exports import Format
     from alltick_frames.kline import Forming, Prices
@@ -395,6 +396,12 @@ class AsyncClient(Calls):
     ) -> Any:
         """List what the archive holds; see `alltick_frames.coverage`."""
         return self._list_coverage(codes, period, frame)
+
+    async def plot_coverage(
+        self, codes: str | Iterable[str] | None = None, period: Period | str | None = None
+    ) -> Chart:
+        """Draw what the archive holds; see `alltick_frames.plot_coverage`."""
+        return self._plot_coverage(codes, period)
 
     @overload
     async def gaps(
@@ -1161,6 +1168,10 @@ class Client:
     ) -> Any:
         """List what the archive holds; see `alltick_frames.coverage`."""
         return self._client._list_coverage(codes, period, frame)
+
+    def plot_coverage(self, codes: str | Iterable[str] | None = None, period: Period | str | None = None) -> Chart:
+        """Draw what the archive holds; see `alltick_frames.plot_coverage`."""
+        return self._client._plot_coverage(codes, period)
 
     @overload
     def gaps(

@@ -126,6 +126,7 @@ def succeed(directory: Path) -> None:
     things += [
         client.estimate_kline("BTCUSDT", "1m", "1y"),
         at.coverage(),
+        at.plot_coverage(),
         at.gaps(),
         at.restatements(),
         at.get_products(),
@@ -139,6 +140,7 @@ def succeed(directory: Path) -> None:
     shown = io.StringIO()
     for thing in things:
         print(repr(thing), str(thing), f"{thing}", getattr(thing, "_repr_html_", str)(), file=shown)
+        print(getattr(thing, "_repr_mimebundle_", dict)(), file=shown)
     (directory / "shown.txt").write_text(shown.getvalue() + table.schema.to_string() + str(table.schema.metadata))
     copies = [client, asynchronous, copy.copy(asynchronous), frame, pandas, table]
     (directory / "pickled").write_bytes(b"".join(map(pickle.dumps, copies)))

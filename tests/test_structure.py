@@ -69,6 +69,8 @@ ROWS = (
         "estimate",
         "exports",
         "porting",
+        "charts",
+        "drawing",
     ),
     ("calls",),
     ("client",),
@@ -119,6 +121,8 @@ def test_the_sandbox_knows_nothing_of_the_client(path: Path) -> None:
         ("diskcache", "disk"),
         ("exchange_calendars", "calendars"),
         ("duckdb", "exports"),
+        ("altair", "drawing"),
+        ("vl_convert", "drawing"),
     ],
 )
 def test_a_foreign_library_has_one_importer(module: str, only_importer: str) -> None:
