@@ -245,12 +245,12 @@ class Calls:
         for asked in scan.questions(scanned, parts, clocks.CallClock()):
             yield self._begin_call(asked[0], asked)
 
-    def _judge_scan(self, scanned: Scan, calls: Sequence[_Call]) -> None:
+    def _judge_scan(self, scanned: Scan, parts: Sequence[Part], calls: Sequence[_Call]) -> None:
         if not calls:
             return
         failed = next((call.failure for call in calls if call.failure), None)
         verdict = kline.Verdict(failed) if failed else self._verdict_on(calls)
-        self._deliver(scanned.as_held.lazy(), verdict)
+        self._deliver(scanned.as_held(parts).lazy(), verdict)
 
     def _verdict_on(self, calls: Sequence[_Call]) -> kline.Verdict:
         archive, plan = self._archived(), self.settings.plan

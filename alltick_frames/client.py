@@ -190,13 +190,13 @@ class AsyncClient(Calls):
     ) -> pl.LazyFrame:
         """Scan bars; see `alltick_frames.scan_kline`. What is missing is fetched here, before it is collected."""
         scanned = self._scan(codes, period, range, network)
-        calls = []
-        for call in self._begin_scans(scanned, scanned.parts(None) if scanned.ranged else []):
+        parts, calls = scanned.parts(None) if scanned.ranged else [], []
+        for call in self._begin_scans(scanned, parts):
             calls.append(call)
             if call.walks:
                 with progress_bars.shown(None, str(call.options)) as report:
                     await self._fetch(call, report)
-        self._judge_scan(scanned, calls)
+        self._judge_scan(scanned, parts, calls)
         return scanned.lazy()
 
     @overload
@@ -873,7 +873,7 @@ class Client:
                     self._background.run(functools.partial(client._fetch, call), report)
             if call.failure is not None:
                 break
-        client._judge_scan(scanned, calls)
+        client._judge_scan(scanned, parts, calls)
 
     @overload
     def get_latest_kline(

@@ -66,12 +66,15 @@ class Scan:
         Of the client.
     complete
         Fetches what is missing, and raises if that cannot be had; None if the archive is to answer as it is.
+    settled
+        What is to be read, if that was settled before: after all that could be said of it was said.
     """
 
     question: Question
     archived: Callable[[], Archive]
     plan: Callable[[], Plan]
     complete: Callable[[Scan, Sequence[Part]], None] | None = None
+    settled: tuple[Part, ...] | None = None
 
     def lazy(self) -> pl.LazyFrame:
         """Give the frame to be collected."""
@@ -85,10 +88,9 @@ class Scan:
         """Whether a range was given."""
         return self.question.asked is not EVERYTHING
 
-    @property
-    def as_held(self) -> Scan:
-        """The same from the archive as it is."""
-        return dataclasses.replace(self, complete=None)
+    def as_held(self, parts: Sequence[Part]) -> Scan:
+        """Give *parts* of it from the archive as it is."""
+        return dataclasses.replace(self, complete=None, settled=tuple(parts))
 
     def frames(
         self,
@@ -108,6 +110,8 @@ class Scan:
         """Say what has to be read so that *predicate* can be applied to it."""
         from alltick_frames.pushdown import Reading  # noqa: PLC0415
 
+        if self.settled is not None:
+            return [*self.settled]
         reading, period, asked = Reading.of(predicate), self.question.period, self.question.asked
         codes = self.question.codes
         if not codes and reading.binds:
@@ -130,8 +134,8 @@ class Scan:
     def _completed(self, parts: list[Part]) -> list[Part]:
         """Fetch what is missing of what has bounds; of the rest, say what is not held."""
         to_complete = [part for part in parts if part.bounded] if self.complete is not None else []
-        as_held = [part for part in parts if part not in to_complete] if not self.ranged else []
-        if as_held:
+        as_held = [part for part in parts if part not in to_complete]
+        if as_held and not self.ranged and self.settled is None:
             archive = self.archived()
             _refuse_unheld(as_held, self.question.period, archive)
             if self.question.on_incomplete != "ignore":

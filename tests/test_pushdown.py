@@ -187,8 +187,13 @@ class TestWhatAFilterSends:
         with pytest.raises(at.AllTickError) as raised:
             lazy.collect()
         assert isinstance(raised.value, at.UnknownCodeError)
-        with pytest.raises(at.IncompleteDataError, match=r"AAPL\.US 1h .2025-01-01, .*beyond_reach"):
+        with pytest.raises(at.IncompleteDataError, match=r"AAPL\.US 1h .2025-01-01, .*beyond_reach") as incomplete:
             lazy.filter(CODE != "NOSUCH").collect()
+        there = incomplete.value.frame
+        assert isinstance(there, pl.LazyFrame)
+        # Of what was asked, without a word of what was said already.
+        assert there.collect()["code"].unique().to_list() == ["AAPL.US"]
+        assert there.filter(STAMP < DAY[0]).select(pl.len()).collect().item() > 300
 
 
 class TestWhatReachesTheSource:
