@@ -88,6 +88,23 @@ def refusal(kind: Kind, frame: pl.DataFrame, method: str, *arguments: Any, **nam
     return str(raised.value)
 
 
+def served(server: at.sandbox.Sandbox, code: str, period: str, start: str, end: str) -> pl.DataFrame:
+    """Give the server's own bars."""
+    frame = pl.from_arrow(server.bars(code, period, start, end))
+    assert isinstance(frame, pl.DataFrame)
+    return frame.select(pl.lit(code).alias("code"), pl.all())
+
+
+def stamped(code: str, *stamps: str) -> pl.DataFrame:
+    """Make bars of *code* at these times in UTC."""
+    times = [datetime.fromisoformat(stamp).replace(tzinfo=UTC) for stamp in stamps]
+    return bars(code, [1.0] * len(stamps)).with_columns(pl.Series("timestamp", times, dtype=pl.Datetime("us", "UTC")))
+
+
+def times(frame: pl.DataFrame, column: str) -> list[str]:
+    return frame[column].dt.convert_time_zone("UTC").dt.strftime("%m-%d %H:%M").to_list()
+
+
 def of(frame: Any) -> Any:
     """Give the accessor, of which type checkers do not know."""
     return frame.alltick
@@ -383,3 +400,178 @@ class TestTz:
 
     def test_an_unknown_zone_is_refused_with_what_was_meant(self, kind: Kind) -> None:
         assert "did you mean 'Asia/Hong_Kong'?" in refusal(kind, TWO, "tz", "Asia/HongKong")
+
+
+QUOTES = ("EURUSD", "GOLD", "UKOIL", "Aluminum", "AUS200", "BTCUSDT")
+STOCKS = ("700.HK", "600519.SH", "AAPL.US")
+
+
+class TestTradingDate:
+    @pytest.mark.parametrize(
+        ("code", "stamp", "date"),
+        [
+            pytest.param("EURUSD", "2026-03-17T20:59", 17, id="before 17:00 in New York"),
+            pytest.param("EURUSD", "2026-03-17T21:00", 18, id="from then on it is the next"),
+            pytest.param("EURUSD", "2026-01-06T21:59", 6, id="in winter an hour later"),
+            pytest.param("EURUSD", "2026-03-15T21:00", 16, id="Sunday evening is Monday"),
+            pytest.param("EURUSD", "2026-03-20T21:05", 20, id="who stops late on Friday is not yet on Monday"),
+            pytest.param("GOLD", "2026-03-17T22:00", 18, id="metals open at 18:00"),
+            pytest.param("UKOIL", "2026-03-18T00:00", 18, id="at 20:00"),
+            pytest.param("AUS200", "2026-03-15T21:55", 16, id="ten minutes before"),
+            pytest.param("BTCUSDT", "2026-03-17T23:59", 17, id="crypto has the UTC date"),
+            pytest.param("700.HK", "2026-03-17T01:30", 17, id="morning in Hong Kong"),
+            pytest.param("700.HK", "2026-03-17T08:00", 17, id="its closing auction"),
+            pytest.param("AAPL.US", "2026-03-17T23:30", 17, id="after hours in New York"),
+            pytest.param("AAPL.US", "2026-03-18T00:30", 17, id="past midnight in UTC"),
+        ],
+    )
+    def test_of_a_minute(self, kind: Kind, code: str, stamp: str, date: int) -> None:
+        result = kind.read(kind.make(stamped(code, stamp)).alltick.trading_date(period="1m"))
+        assert result["trading_date"].dtype == pl.Date
+        assert [day.day for day in result["trading_date"]] == [date]
+
+    @pytest.mark.parametrize("code", [*QUOTES, *STOCKS])
+    def test_the_minutes_of_a_date_make_up_its_daily_bar(self, server: at.sandbox.Sandbox, code: str) -> None:
+        minutes = served(server, code, "1m", "2026-03-04T21:00", "2026-03-13T03:00")
+        dated = of(minutes).trading_date()
+        made = dated.group_by("trading_date", maintain_order=True).agg(
+            pl.col("open").first(), pl.col("high").max(), pl.col("low").min(), pl.col("close").last()
+        )
+        daily = served(server, code, "1d", "2026-03-06", "2026-03-12").with_columns(
+            pl.col("timestamp").dt.date().alias("trading_date")
+        )
+        assert daily.height >= 4
+        assert (
+            daily.select(made.columns).rows()
+            == made.filter(
+                pl.col("trading_date").is_between(daily["trading_date"][0], daily["trading_date"][-1])
+            ).rows()
+        )
+
+    @pytest.mark.parametrize("reading", ["utc_midnight", "local_midnight", "session_open", "session_close"])
+    @pytest.mark.parametrize("code", ["700.HK", "AAPL.US", "EURUSD"])
+    def test_of_a_daily_bar_whatever_it_is_stamped_with(
+        self, server: at.sandbox.Sandbox, code: str, reading: str
+    ) -> None:
+        expected = served(server, code, "1d", "2026-03-02", "2026-03-14")["timestamp"].dt.date().to_list()
+        server.configure(readings={"daily_stamps": reading})
+        bars = served(server, code, "1d", "2026-02-25", "2026-03-16")
+        found = of(bars).trading_date()["trading_date"].to_list()
+        assert [date for date in found if expected[0] <= date <= expected[-1]] == expected
+
+    def test_of_weeks_and_months_it_is_the_first(self, kind: Kind) -> None:
+        weeks = stamped("EURUSD", "2026-03-04T00:00", "2026-03-11T00:00")
+        assert [str(day) for day in kind.read(kind.make(weeks).alltick.trading_date())["trading_date"]] == [
+            "2026-03-02",
+            "2026-03-09",
+        ]
+        months = stamped("EURUSD", "2026-03-04T00:00", "2026-04-01T00:00")
+        found = kind.read(kind.make(months).alltick.trading_date())["trading_date"]
+        assert [str(day) for day in found] == ["2026-03-01", "2026-04-01"]
+
+
+class TestKnownAt:
+    @pytest.mark.parametrize(
+        ("code", "period", "stamp", "expected"),
+        [
+            pytest.param("EURUSD", "1m", "2026-03-18T12:00", "03-18 12:01", id="a minute"),
+            pytest.param("700.HK", "1h", "2026-03-18T03:00", "03-18 04:00", id="the hour before the break"),
+            pytest.param("700.HK", "1h", "2026-03-18T03:30", "03-18 04:00", id="an hour that the break cuts short"),
+            pytest.param("600519.SH", "1h", "2026-03-18T03:00", "03-18 03:30", id="and in Shanghai"),
+            pytest.param("700.HK", "1m", "2026-03-18T07:59", "03-18 08:00", id="the last minute"),
+            pytest.param("700.HK", "1m", "2026-03-18T08:00", "03-18 09:00", id="the closing auction"),
+            pytest.param("600519.SH", "5m", "2026-03-18T06:55", "03-18 07:00", id="collecting for it"),
+            pytest.param("600519.SH", "1m", "2026-03-18T07:00", "03-18 08:00", id="and in Shanghai"),
+            pytest.param("700.HK", "2h", "2026-03-18T07:00", "03-18 09:00", id="over the close, with the auction"),
+            pytest.param("AAPL.US", "4h", "2026-01-06T20:00", "01-06 21:00", id="over a close without"),
+            pytest.param("AAPL.US", "1h", "2025-11-28T17:30", "11-28 18:00", id="of a half day"),
+            pytest.param("EURUSD", "4h", "2026-03-20T20:00", "03-20 21:00", id="the last of the week"),
+            pytest.param("EURUSD", "4h", "2026-03-18T20:00", "03-19 00:00", id="over the end of a forex day"),
+            pytest.param("GOLD", "1h", "2026-03-20T20:00", "03-20 21:00", id="up to the daily break"),
+            pytest.param("XYZ", "4h", "2026-03-20T20:00", "03-21 00:00", id="hours that nobody knows"),
+            pytest.param("BTCUSDT", "4h", "2026-03-20T20:00", "03-21 00:00", id="crypto"),
+            pytest.param("EURUSD", "45min", "2026-03-18T12:00", "03-18 12:45", id="a resampled period"),
+            pytest.param("700.HK", "1d", "2026-03-18T00:00", "03-18 09:00", id="a day of stocks"),
+            pytest.param("AAPL.US", "1d", "2025-11-28T00:00", "11-28 19:00", id="a half day"),
+            pytest.param("AAPL.US", "1w", "2026-03-30T00:00", "04-02 21:00", id="a week that ends on Thursday"),
+            pytest.param("600519.SH", "1mo", "2026-02-01T00:00", "02-27 08:00", id="a month"),
+            pytest.param("700.HK", "3d", "2026-03-15T00:00", "03-17 09:00", id="three days"),
+            pytest.param("700.HK", "3d", "2026-03-16T00:00", "03-18 09:00", id="of another grid than ours"),
+            pytest.param("600519.SH", "1d", "2027-03-18T00:00", "03-18 16:00", id="past the end of the calendar"),
+            pytest.param("EURUSD", "1d", "2026-03-18T00:00", "03-19 00:00", id="a day of forex by UTC"),
+            pytest.param("EURUSD", "1d", "2026-03-17T21:00", "03-18 21:00", id="by New York"),
+            pytest.param("BTCUSDT", "1mo", "2026-02-01T00:00", "03-01 00:00", id="a month of crypto"),
+        ],
+    )
+    def test_is_when_it_closes(self, kind: Kind, code: str, period: str, stamp: str, expected: str) -> None:
+        result = kind.read(kind.make(stamped(code, stamp)).alltick.known_at(period=period))
+        assert result["known_at"].dtype == result["timestamp"].dtype
+        assert times(result, "known_at") == [expected]
+
+    @pytest.mark.parametrize("alignment", ["utc", "session"])
+    @pytest.mark.parametrize("code", [*QUOTES, *STOCKS])
+    def test_is_never_before_its_last_minute_is_over_and_not_after_its_end(
+        self, server: at.sandbox.Sandbox, code: str, alignment: str
+    ) -> None:
+        start, end = "2025-11-26", "2025-12-03"
+        server.configure(readings={"alignment": alignment})
+        minutes = served(server, code, "1m", start, end)
+        ends = minutes.select(pl.col("timestamp") + MINUTE)
+        for period in ("5m", "30m", "1h") if code in STOCKS else ("5m", "1h", "2h", "4h"):
+            known = of(served(server, code, period, start, end)).known_at()
+            length = at.Period(period).nominal
+            last = (
+                known.select("timestamp", "known_at")
+                .join_where(
+                    ends.rename({"timestamp": "end"}),
+                    pl.col("end") > pl.col("timestamp"),
+                    pl.col("end") <= pl.col("timestamp") + length,
+                )
+                .group_by("timestamp", "known_at")
+                .agg(pl.col("end").max())
+            )
+            assert last.height >= known.height - 1
+            assert last.filter(pl.col("known_at") < pl.col("end")).is_empty()
+            if code not in ("700.HK", "600519.SH"):
+                assert last.filter(pl.col("known_at") > pl.col("timestamp") + length).is_empty()
+
+    @pytest.mark.parametrize("reading", ["utc_midnight", "local_midnight", "session_open", "session_close"])
+    @pytest.mark.parametrize("code", ["700.HK", "AAPL.US", "EURUSD", "GOLD"])
+    def test_of_daily_bars_it_is_after_their_last_minute_and_before_the_next_is_over(
+        self, server: at.sandbox.Sandbox, code: str, reading: str
+    ) -> None:
+        minutes = of(served(server, code, "1m", "2026-03-01T20:00", "2026-03-14")).trading_date()
+        last = minutes.group_by("trading_date").agg((pl.col("timestamp").max() + MINUTE).alias("end"))
+        server.configure(readings={"daily_stamps": reading})
+        daily = of(of(served(server, code, "1d", "2026-03-02", "2026-03-13")).trading_date()).known_at()
+        joined = daily.join(last, on="trading_date")
+        assert joined.height >= 8
+        late = joined.select(pl.col("known_at") - pl.col("end")).to_series()
+        assert timedelta() <= late.min() <= late.max() <= 7 * HOUR
+
+    def test_a_column_of_that_name_stays(self, kind: Kind) -> None:
+        frame = bars().with_columns((pl.col("timestamp") + 2 * DAY).alias("known_at"))
+        assert times(kind.read(kind.make(frame).alltick.known_at()), "known_at") == [
+            "03-20 12:00",
+            "03-20 13:00",
+            "03-20 14:00",
+        ]
+
+    def test_the_period_must_be_given_where_nothing_tells_it(self, kind: Kind) -> None:
+        for unclear in (bars(closes=[1.0]), bars(every=7 * MINUTE), bars(every=3 * DAY)):
+            assert "period='1m'" in refusal(kind, unclear, "known_at")
+        assert "several periods (1m, 5m)" in refusal(kind, bars(period=["1m", "1m", "5m"]), "known_at")
+
+    def test_a_column_period_tells_it(self, kind: Kind) -> None:
+        latest = bars(closes=[1.0], period=["15m"])
+        assert times(kind.read(kind.make(latest).alltick.known_at()), "known_at") == ["03-18 12:15"]
+
+    @pytest.mark.parametrize("period", ["1m", "15m", "1h", "4h", "1d", "1w", "1mo"])
+    def test_the_smallest_spacing_tells_it(self, server: at.sandbox.Sandbox, period: str) -> None:
+        frame = served(server, "GOLD", period, "2025-11-26", "2026-03-10")
+        inferred, given = (of(frame).known_at(period=each) for each in (None, period))
+        assert inferred.equals(given)
+
+    @pytest.mark.parametrize("period", ["hour", "0m", "90s", "24h", 5])
+    def test_a_length_that_is_none_is_refused(self, kind: Kind, period: Any) -> None:
+        assert refusal(kind, bars(), "known_at", period=period).startswith(f"period={period!r}")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from alltick_frames.extension.reshaping import How, Kind
+    from alltick_frames.periods import Period
 
 __all__ = ["Extension"]
 
@@ -169,3 +170,65 @@ class Extension(ABC, Generic[Frame]):
         from alltick_frames.extension.reshaping import tz
 
         return self._through(partial(tz, zone=zone))
+
+    def trading_date(self, *, period: Period | str | None = None) -> Frame:
+        """Add a column `trading_date`: the date of the session that a bar belongs to.
+
+        Of stocks it is the date at the exchange. The date of forex, metals, energy and CFD indices begins at their
+        opening the evening before, at 17:00 in New York or later, by the vendor's list of hours; a code in no list has
+        these days, or UTC's if there are bars of Saturdays. Crypto: the UTC date. Of daily bars it is what their stamp
+        says, whichever the vendor's is; of weekly and monthly ones the Monday, and the first of the month.
+
+        Parameters
+        ----------
+        period
+            How long the bars are, where the frame does not tell.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            With `trading_date`, a date without time.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, or one of a period that cannot be told.
+        """
+        from alltick_frames.extension.dates import trading_date
+
+        return self._through(partial(trading_date, period=period))
+
+    def known_at(self, *, period: Period | str | None = None) -> Frame:
+        """Add a column `known_at`: when a bar could first be acted on, which is when it closes and not its stamp.
+
+        Join and shift by it instead of `timestamp` and nothing looks ahead. It is never earlier than the truth:
+
+        - Up to 4h: the stamp plus the period, or the close or break that comes before, by `exchange_calendars` if it
+          is installed. In Hong Kong and Shanghai, a bar that begins at the close or reaches over it has the closing
+          auction's price in it, which takes some minutes: an hour after the close.
+        - Daily and longer bars of stocks: an hour after the last session's close, when the closing auction and what is
+          reported late is in; without a calendar, the end of the last trading date at the exchange.
+        - Daily and longer bars of all else, of which nobody knows when the vendor's days begin: the end of the last
+          trading date (17:00 in New York, of crypto 24:00 UTC), but not before the stamp plus the period.
+
+        What the vendor needs to send it, and its later corrections, come on top. A column `known_at` that is there, as
+        in what `resample` makes of `session="open"`, stays as it is.
+
+        Parameters
+        ----------
+        period
+            How long the bars are, where the frame does not tell.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            With `known_at`, of the same type as `timestamp`.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, or one of a period that cannot be told.
+        """
+        from alltick_frames.extension.dates import known_at
+
+        return self._through(partial(known_at, period=period))
