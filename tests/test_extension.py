@@ -7,11 +7,15 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import alltick_frames as at
@@ -575,3 +579,277 @@ class TestKnownAt:
     @pytest.mark.parametrize("period", ["hour", "0m", "90s", "24h", 5])
     def test_a_length_that_is_none_is_refused(self, kind: Kind, period: Any) -> None:
         assert refusal(kind, bars(), "known_at", period=period).startswith(f"period={period!r}")
+
+
+LONGER = {
+    **dict.fromkeys(STOCKS, ("5m", "15m", "30m", "1h", "1d")),
+    **dict.fromkeys(QUOTES, ("5m", "15m", "30m", "1h", "2h", "4h", "1d")),
+}
+
+
+def column(frame: pl.DataFrame, name: str) -> list[Any]:
+    return frame[name].to_list()
+
+
+class TestResampleAgainstTheServer:
+    """The sandbox makes its longer bars in another way: it begins with those of a day, and parts them."""
+
+    # Over the change to summer time in New York, and a half day after a holiday.
+    @pytest.mark.parametrize(("start", "end"), [("2026-03-05", "2026-03-12"), ("2025-11-26T12:00", "2025-12-02T12:00")])
+    @pytest.mark.parametrize("code", LONGER)
+    def test_minutes_become_its_own_bars(self, server: at.sandbox.Sandbox, code: str, start: str, end: str) -> None:
+        minutes = served(server, code, "1m", start, end)
+        for period in LONGER[code]:
+            made = of(minutes).resample(period, partial="drop")
+            its_own = served(server, code, period, start[:10], end)
+            within = its_own.filter(pl.col("timestamp").is_between(made["timestamp"][0], made["timestamp"][-1]))
+            assert_frame_equal(made.drop("turnover"), within.drop("turnover"), check_exact=True)
+            assert_frame_equal(made.select("turnover"), within.select("turnover"), rel_tol=1e-12)
+            # What is left out is at the ends.
+            assert its_own.filter(pl.col("timestamp") > made["timestamp"][-1]).height <= 1
+            assert minutes.filter(pl.col("timestamp") < made["timestamp"][0]).height <= 1440
+
+    @pytest.mark.parametrize("code", ["700.HK", "AAPL.US", "EURUSD", "BTCUSDT"])
+    @pytest.mark.parametrize("reading", ["utc_midnight", "session_open"])
+    def test_days_become_its_weeks_and_months(self, server: at.sandbox.Sandbox, code: str, reading: str) -> None:
+        weeks, months = (served(server, code, period, "2025-08-01", "2026-03-02") for period in ("1w", "1mo"))
+        server.configure(readings={"daily_stamps": reading})
+        days = served(server, code, "1d", "2025-08-01T00:00", "2026-03-02")
+        for period, its_own in (("1w", weeks), ("1mo", months)):
+            made = of(days).resample(period)
+            assert made["partial"][1:-1].any() is False
+            first = of(days).trading_date()["trading_date"][0]
+            assert made["partial"][0] == (first.weekday() > 0 if period == "1w" else first.day > 1)
+            made = made.filter(~pl.col("partial")).drop("partial", "turnover")
+            whole = its_own.filter(pl.col("timestamp").is_in(made["timestamp"].to_list()))
+            assert_frame_equal(made, whole.drop("turnover"), check_exact=True)
+            assert made.height >= {"1w": 29, "1mo": 6}[period]
+
+    def test_the_length_of_the_bars_between_is_no_matter(self, server: at.sandbox.Sandbox) -> None:
+        for code in ("700.HK", "GOLD"):
+            minutes = of(served(server, code, "1m", "2026-03-02", "2026-03-12"))
+            direct = minutes.resample("1d").drop("turnover")
+            for between in ("5m", "30m", "1h"):
+                by_way_of = of(minutes.resample(between).drop("partial")).resample("1d").drop("turnover")
+                assert_frame_equal(by_way_of, direct)
+
+
+HONG_KONG, SHANGHAI, NEW_YORK = "Asia/Hong_Kong", "Asia/Shanghai", "America/New_York"
+# Each code's zone, and its trading minutes of a day there.
+HOURS: dict[str, tuple[str, list[int]]] = {
+    "700.HK": (HONG_KONG, [*range(570, 720), *range(780, 961)]),
+    "600519.SH": (SHANGHAI, [*range(570, 690), *range(780, 897), 900]),
+    "AAPL.US": (NEW_YORK, [*range(570, 960)]),
+    # From 17:00 on, which is the next date.
+    "EURUSD": (NEW_YORK, [*range(-420, 1020)]),
+    "BTCUSDT": ("UTC", [*range(1440)]),
+}
+# Weeks with five sessions everywhere; in the second, New York's clocks change.
+MONDAYS = (datetime(2026, 3, 2), datetime(2026, 3, 9))
+
+
+def slots(code: str) -> list[tuple[datetime, datetime, int]]:
+    """Give each trading minute in UTC, its date, and its number in the session."""
+    zone, minutes = HOURS[code]
+    dates = [monday + day * DAY for monday in MONDAYS for day in range(7 if code == "BTCUSDT" else 5)]
+    return [
+        ((date + minute * MINUTE).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC), date, number)
+        for date in dates
+        for number, minute in enumerate(minutes)
+    ]
+
+
+SLOTS = {code: slots(code) for code in HOURS}
+LENGTHS = {"2m": 2, "7min": 7, "15m": 15, "45min": 45, "1h": 60, "2h": 120, "4h": 240, "7h": 420}
+
+
+def by_clock(code: str, stamp: datetime, length: str) -> datetime:
+    zone = ZoneInfo(HOURS[code][0] if code in STOCKS else "UTC")
+    wall = stamp.astimezone(zone)
+    return stamp - (wall.hour * 60 + wall.minute) % LENGTHS[length] * MINUTE
+
+
+def by_trading_time(code: str, date: datetime, number: int, length: str) -> datetime:
+    zone, minutes = HOURS[code]
+    # What trades: without the minute of the auction, which is in the last bar, and with those that collect for it.
+    trading = {"700.HK": minutes[:-1], "600519.SH": [*minutes[:-1], 897, 898, 899]}.get(code, minutes)
+    place = number if number < len(minutes) - 1 else len(trading) - 1
+    opening = trading[place // LENGTHS[length] * LENGTHS[length]]
+    return (date + opening * MINUTE).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def by_date(date: datetime, length: str) -> datetime:
+    since_monday = (date - datetime(1970, 1, 5)).days
+    days = {"1d": 1, "2d": 2, "1w": 7, "2w": 14}
+    first = date.replace(day=1) if length == "1mo" else date - since_monday % days[length] * DAY
+    return first.replace(tzinfo=UTC)
+
+
+@cache
+def buckets_of(code: str, length: str, session: str) -> dict[datetime, datetime]:
+    """Give for each slot the stamp of the bar that it goes into."""
+
+    def bucket(stamp: datetime, date: datetime, number: int) -> datetime:
+        if length not in LENGTHS:
+            return by_date(date, length)
+        return by_trading_time(code, date, number, length) if session == "open" else by_clock(code, stamp, length)
+
+    return {slot[0]: bucket(*slot) for slot in SLOTS[code]}
+
+
+@given(
+    code=st.sampled_from(list(HOURS)),
+    length=st.sampled_from([*LENGTHS, "1d", "2d", "1w", "2w", "1mo"]),
+    session=st.sampled_from(["clock", "open"]),
+    data=st.data(),
+)
+@settings(max_examples=100)
+def test_resampling_is_what_a_plain_loop_does(code: str, length: str, session: Any, data: st.DataObject) -> None:
+    every = SLOTS[code]
+    buckets = buckets_of(code, length, session)
+    first = data.draw(st.integers(0, len(every) - 2))
+    last = data.draw(st.integers(first + 1, min(first + 3000, len(every) - 1)))
+    generator = data.draw(st.randoms(use_true_random=False))
+    chosen = [every[n] for n in range(first, last + 1) if n in (first, last) or generator.random() < 0.7]
+    assume(len(chosen) > 1)
+
+    # Each group of slots, whether there is a bar or not: what the first and the last lack shows.
+    slots_of: dict[datetime, list[datetime]] = {}
+    for slot in every:
+        slots_of.setdefault(buckets[slot[0]], []).append(slot[0])
+    rows: dict[datetime, list[Any]] = {}
+    low, high = [generator.randint(1, 50) for _ in chosen], [generator.randint(50, 99) for _ in chosen]
+    volume = [None if generator.random() < 0.3 else generator.randint(0, 9) for _ in chosen]
+    for slot, bottom, top, amount in zip(chosen, low, high, volume, strict=True):
+        start = buckets[slot[0]]
+        beyond = slots_of[start][0] < chosen[0][0] or slots_of[start][-1] > chosen[-1][0]
+        row = rows.setdefault(start, [code, start, bottom, top, bottom, top, None, beyond])
+        row[3], row[4], row[5] = max(row[3], top), min(row[4], bottom), top
+        row[6] = row[6] if amount is None else amount + (row[6] or 0)
+    if length == "1mo":
+        # It reaches beyond the weeks that are told here.
+        for row in rows.values():
+            row[7] = True
+    columns = {"open": low, "high": high, "low": low, "close": high, "volume": volume}
+    frame = pl.DataFrame(
+        {"code": [code] * len(chosen), "timestamp": [slot[0] for slot in chosen], **columns},
+        schema_overrides={"timestamp": pl.Datetime("us", "UTC"), "volume": pl.Int64},
+    )
+    made = of(frame).resample(length, session, of="1m")
+    assert made.drop("known_at", strict=False).rows() == [tuple(row) for row in rows.values()]
+    if "known_at" in made.columns:
+        ends = [slots_of[stamp][-1] + MINUTE for stamp in column(made, "timestamp")]
+        assert all(end <= known <= end + HOUR for end, known in zip(ends, column(made, "known_at"), strict=True))
+
+
+class TestResample:
+    def test_every_kind_of_frame_gives_the_same(self, server: at.sandbox.Sandbox, kind: Kind) -> None:
+        both = pl.concat([served(server, code, "1m", "2026-03-11", "2026-03-12T18:00") for code in ("GOLD", "700.HK")])
+        for arguments in (("45min",), ("2h", "open"), ("1d",)):
+            expected = of(both).resample(*arguments)
+            made = kind.read(
+                kind.make(both.sample(fraction=1, shuffle=True, seed=1)[::-1].sort("code")).alltick.resample(*arguments)
+            )
+            assert_frame_equal(made, expected.sort("code", maintain_order=True), check_exact=False, rel_tol=1e-12)
+
+    def test_trading_time_skips_breaks(self, kind: Kind) -> None:
+        halves = stamped(
+            "600519.SH",
+            *(f"2026-03-{day}T{hour}" for day in (18, 19) for hour in ("01:30", "03:00", "05:00", "06:30", "07:00")),
+        )
+        two = kind.read(kind.make(halves).alltick.resample("2h", session="open", of="30m"))
+        assert times(two, "timestamp") == ["03-18 01:30", "03-18 05:00", "03-19 01:30", "03-19 05:00"]
+        assert times(two, "known_at") == ["03-18 03:30", "03-18 08:00", "03-19 03:30", "03-19 08:00"]
+        day = kind.read(kind.make(halves).alltick.resample("4h", session="open", of="30m"))
+        assert times(day, "timestamp") == ["03-18 01:30", "03-19 01:30"]
+        over = kind.read(
+            kind.make(stamped("700.HK", "2026-03-18T03:30", "2026-03-18T05:00")).alltick.resample(
+                "1h", "open", of="30m"
+            )
+        )
+        assert (times(over, "timestamp"), times(over, "known_at")) == (["03-18 03:30"], ["03-18 05:30"])
+
+    def test_known_at_of_trading_time_stays(self, kind: Kind) -> None:
+        made = of(stamped("700.HK", "2026-03-18T03:30", "2026-03-18T05:00")).resample("1h", "open", of="30m")
+        assert times(kind.read(kind.make(made).alltick.known_at()), "known_at") == ["03-18 05:30"]
+
+    @pytest.mark.parametrize(
+        ("code", "stamp", "source", "target", "session", "says"),
+        [
+            ("600519.SH", "2026-03-18T01:00", "1h", "2h", "open", "begins outside the trading hours (XSHG)"),
+            ("AAPL.US", "2026-03-18T12:00", "1m", "5m", "open", "begins outside the trading hours (XNYS)"),
+            ("AAPL.US", "2026-03-14T14:00", "1m", "5m", "open", "begins outside the trading hours (XNYS)"),
+            ("EURUSD", "2026-03-18T20:00", "4h", "8h", "open", "lies across the edge of a 8h bar of trading time"),
+            ("700.HK", "2026-03-18T03:30", "1h", "2h", None, "lies across the edge of a 2h bar"),
+            ("EURUSD", "2026-03-18T20:00", "4h", "1d", None, "lies across two trading dates"),
+            ("GOLD", "2026-03-18T20:00", "4h", "1d", None, "lies across two trading dates"),
+            ("700.HK", "2026-03-16T00:00", "3d", "6d", None, "lies across the edge of a 6d bar"),
+        ],
+    )
+    def test_a_bar_that_does_not_fit_is_refused(
+        self, kind: Kind, code: str, stamp: str, source: str, target: str, session: Any, says: str
+    ) -> None:
+        text = refusal(kind, stamped(code, stamp), "resample", target, session, of=source)
+        assert text.startswith(f"the {source} bar of {code} at {stamp.replace('T', ' ')}:00Z {says}")
+        assert "take shorter bars" in text
+
+    @pytest.mark.parametrize("target", ["1m", "90min", "30m"])
+    def test_what_is_not_made_of_whole_bars_is_refused(self, kind: Kind, target: str) -> None:
+        text = refusal(kind, bars(), "resample", target)
+        assert text.endswith(
+            "is not made of whole 1h bars, which this frame has; use a multiple of 1h, or take shorter bars"
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "named", "says"),
+        [
+            (("5x",), {}, "period='5x' is not the length"),
+            (("24h",), {}, "write '1d'"),
+            (("1d", "close"), {}, "session='close' must be"),
+            (("1d",), {"partial": "mark"}, "partial='mark' must be"),
+            (("1d",), {"of": "hour"}, "of='hour' is not the length"),
+        ],
+    )
+    def test_other_arguments_are_refused(self, kind: Kind, arguments: Any, named: Any, says: str) -> None:
+        assert says in refusal(kind, bars(), "resample", *arguments, **named)
+
+    def test_volume_is_null_only_if_all_are_and_forming_bars_make_theirs_partial(self, kind: Kind) -> None:
+        frame = bars(
+            "BTCUSDT",
+            [1.0] * 6,
+            every=30 * MINUTE,
+            volume=[1.0, None, None, None, 4.0, 5.0],
+            closed=[True] * 5 + [False],
+        )
+        made = kind.read(kind.make(frame).alltick.resample("1h"))
+        assert made.columns == ["code", "timestamp", *PRICES, "volume", "closed", "partial"]
+        assert made.select("volume", "closed", "partial").rows() == [
+            (1, True, False),
+            (None, True, False),
+            (9, False, True),
+        ]
+        dropped = kind.read(kind.make(frame).alltick.resample("1h", partial="drop"))
+        assert dropped.columns == made.columns[:-1]
+        assert dropped.height == 2
+
+    def test_the_type_of_the_timestamps_stays(self, kind: Kind) -> None:
+        local = bars(every=MINUTE).with_columns(
+            pl.col("timestamp").dt.convert_time_zone(NEW_YORK).dt.cast_time_unit("ms")
+        )
+        made = kind.read(kind.make(local).alltick.resample("1d"))
+        assert made["timestamp"].dtype == pl.Datetime("ms", NEW_YORK)
+        assert times(made, "timestamp") == ["03-18 00:00"]
+
+    @pytest.mark.parametrize("session", [None, "open"])
+    def test_an_empty_frame_gives_an_empty_one_with_the_same_columns(self, kind: Kind, session: Any) -> None:
+        full, empty = (
+            kind.read(kind.make(each).alltick.resample("2h", session, of="1h"))
+            for each in (stamped("EURUSD", "2026-03-18T12:00"), bars().clear())
+        )
+        assert empty.is_empty()
+        assert empty.columns == full.columns
+
+    def test_rows_without_prices_are_no_bars(self, kind: Kind) -> None:
+        frame = bars("BTCUSDT", [1.0, None, None, 4.0])
+        assert times(kind.read(kind.make(frame).alltick.resample("2h")), "timestamp") == ["03-18 12:00", "03-18 14:00"]
+        assert column(kind.read(kind.make(frame).alltick.resample("2h")), "close") == [1.0, 4.0]

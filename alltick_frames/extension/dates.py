@@ -24,10 +24,20 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-__all__ = ["date_keys", "dates_of", "has_auction", "known", "known_at", "open_hours", "trading_date"]
+__all__ = [
+    "AFTER_SESSION_US",
+    "date_keys",
+    "dates_of",
+    "ends_session",
+    "has_auction",
+    "known_at",
+    "open_hours",
+    "trading_date",
+    "trading_instants",
+]
 
 _DAY_US = 86_400_000_000
-_AFTER_SESSION_US = int(finality.AFTER_SESSION.total_seconds()) * 1_000_000
+AFTER_SESSION_US = int(finality.AFTER_SESSION.total_seconds()) * 1_000_000
 
 
 def trading_date(frame: pl.DataFrame, period: object = None) -> pl.DataFrame:
@@ -48,7 +58,7 @@ def known_at(frame: pl.DataFrame, period: object = None) -> pl.DataFrame:
         if not isinstance(bars.schema["known_at"], pl.Datetime):
             raise ArgumentError(f"column 'known_at' is {bars.schema['known_at']}, no time; rename it")
         return bars
-    instants_known = _per_code(bars, period, lambda code, stamps, length: known(stamps, code, length))
+    instants_known = _per_code(bars, period, lambda code, stamps, length: _known(stamps, code, length))
     return bars.with_columns(stamps_of(instants_known.to_numpy(), kind).alias("known_at"))
 
 
@@ -68,12 +78,25 @@ def open_hours(code: str, start_us: int, end_us: int, seen_us: Ints) -> Sessions
     """Give the sessions near `[start_us, end_us)` up to the close itself: `sessions` ends them before the auction."""
     sessions = sessions_of(code, start_us, end_us, seen_us=seen_us)
     auction = AUCTION_US.get(asset_class_of(code), 0)
-    return replace(sessions, closes=np.where(_ends_session(sessions), sessions.closes + auction, sessions.closes))
+    return replace(sessions, closes=np.where(ends_session(sessions), sessions.closes + auction, sessions.closes))
 
 
-def _ends_session(sessions: Sessions) -> NDArray[np.bool_]:
+def ends_session(sessions: Sessions) -> NDArray[np.bool_]:
     """Say which stretches are the last of their trading dates."""
     return np.append(sessions.dates[1:] != sessions.dates[:-1], [True])[: len(sessions.dates)]
+
+
+def trading_instants(code: str, start_us: int, end_us: int, seen_us: Ints) -> Sessions:
+    """Give the sessions near `[start_us, end_us)` in which there can be bars, that of the closing auction included."""
+    sessions = sessions_of(code, start_us, end_us, seen_us=seen_us)
+    if not has_auction(code):
+        return sessions
+    last = np.flatnonzero(ends_session(sessions))
+    at = sessions.closes[last] + AUCTION_US[asset_class_of(code)]
+    opens, closes = np.insert(sessions.opens, last + 1, at), np.insert(sessions.closes, last + 1, at + 1)
+    return replace(
+        sessions, opens=opens, closes=closes, dates=np.insert(sessions.dates, last + 1, sessions.dates[last])
+    )
 
 
 def dates_of(stamps_us: Ints, code: str) -> Ints:
@@ -111,7 +134,7 @@ def date_keys(stamps_us: Ints, code: str, length: Length) -> Ints:
     return dates_us if length.period is None else length.first_dates(dates_us)
 
 
-def known(stamps_us: Ints, code: str, length: Length) -> Ints:
+def _known(stamps_us: Ints, code: str, length: Length) -> Ints:
     """Give when each bar of one code could first be acted on."""
     if not length.by_date:
         return _known_intraday(stamps_us, code, length.us)
@@ -124,13 +147,13 @@ def _known_intraday(stamps_us: Ints, code: str, length_us: int) -> Ints:
     if asset_class_of(code) is AssetClass.OTC and not rests_at_weekends(code):
         return ends  # nobody knows when it closes
     # An auction's print comes some minutes after the close that its bar is stamped with.
-    auction_us = _AFTER_SESSION_US if has_auction(code) else 0
+    auction_us = AFTER_SESSION_US if has_auction(code) else 0
     sessions = open_hours(code, int(stamps_us[0]), int(ends[-1]), stamps_us)
     if not len(sessions.dates):
         return np.maximum(ends, stamps_us + auction_us)
     row = sessions.last_before(ends)
     closes = sessions.closes[row]
-    settled = closes + np.where(_ends_session(sessions)[row], auction_us, 0)
+    settled = closes + np.where(ends_session(sessions)[row], auction_us, 0)
     begins_closed = (row < 0) | (closes <= stamps_us)
     reaching_over = np.where(closes < ends, settled, ends)
     return np.where(begins_closed, np.maximum(ends, stamps_us + auction_us), reaching_over)
