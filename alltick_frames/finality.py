@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "AFTER_SESSION",
     "closed",
     "dates_of",
     "first_dates",
@@ -32,6 +33,7 @@ __all__ = [
     "may_be_at_close",
     "may_have_closed",
     "microseconds",
+    "nominal_ends",
     "period_after",
     "slot_ends",
     "stamped_at_close",
@@ -45,7 +47,7 @@ _DAY_US = 86_400_000_000
 # After its nominal end a bar may still be corrected by late prints.
 _GRACE = {period: timedelta(seconds=5 if period.nominal <= _HOUR else 60) for period in Period}
 # An exchange's closing auction, and what is reported after it.
-_AFTER_SESSION = _HOUR
+AFTER_SESSION = _HOUR
 _FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
 # Forex, metals, energy and CFD indices end their day at 17:00 in New York and open the next one an hour later at
 # the latest: a stamp from then on is the open of the next trading date, unless the page shows it is a close.
@@ -203,6 +205,42 @@ def closed(
     return is_closed
 
 
+def nominal_ends(
+    stamps_us: NDArray[np.int64], firsts_us: NDArray[np.int64], afters_us: NDArray[np.int64], code: str
+) -> NDArray[np.int64]:
+    """Give when bars of whole trading dates end, by the rule of `closed` without its grace, in epoch microseconds.
+
+    Parameters
+    ----------
+    stamps_us
+        All of one page, or frame.
+    firsts_us, afters_us
+        The first trading date of each bar, and the first after it, as 00:00 UTC.
+
+    Examples
+    --------
+    >>> day = np.array([microseconds(datetime(2026, 3, 18, tzinfo=UTC))])
+    >>> for code in ("700.HK", "EURUSD", "BTCUSDT"):
+    ...     print(instant(int(nominal_ends(day, day, day + _DAY_US, code)[0])))
+    2026-03-18 09:00:00+00:00
+    2026-03-19 00:00:00+00:00
+    2026-03-19 00:00:00+00:00
+    """
+    afters, rows = np.unique(afters_us, return_inverse=True)
+    ends = np.array([microseconds(_end_before(instant(after), code)) for after in afters.tolist()], dtype=np.int64)[
+        rows
+    ]
+    if family_of(code) is Family.QUOTE:
+        return np.maximum(ends, stamps_us if _show_closes(stamps_us, code) else stamps_us + (afters_us - firsts_us))
+    published = calendars.schedule(code)
+    if published is None:
+        return ends
+    last = np.searchsorted(published.dates, afters_us, side="left") - 1
+    known = (published.dates[0] <= firsts_us) & (afters_us <= published.dates[-1] + _DAY_US)
+    has_session = known & (published.dates[last] >= firsts_us)
+    return np.where(has_session, published.closes[last] + AFTER_SESSION // _MICROSECOND, ends)
+
+
 def _show_closes(stamps_us: NDArray[np.int64], code: str) -> bool:
     if asset_class_of(code) is not AssetClass.OTC:
         return False
@@ -279,12 +317,17 @@ def _session_end(key: datetime, code: str, period: Period, now: datetime) -> dat
     if now < datetime.combine(key, time(12), ZoneInfo(zone_of(code))):
         return None
     session_close = calendars.session_close(code, key, period_after(key, period))
-    return None if session_close is None else session_close + _AFTER_SESSION
+    return None if session_close is None else session_close + AFTER_SESSION
 
 
 def _dates_end(key: datetime, code: str, period: Period) -> datetime:
     """Give the end of a period's last trading date, in the exchange's zone."""
-    after, zone = period_after(key, period), ZoneInfo(zone_of(code))
+    return _end_before(period_after(key, period), code)
+
+
+def _end_before(after: datetime, code: str) -> datetime:
+    """Give the end of the trading date before *after*, in the exchange's zone."""
+    zone = ZoneInfo(zone_of(code))
     if asset_class_of(code) is AssetClass.OTC:
         return datetime.combine(after - _DAY, _OTC_DAY_END, zone).astimezone(UTC)
     return datetime.combine(after, time(), zone).astimezone(UTC)

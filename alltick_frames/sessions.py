@@ -118,6 +118,13 @@ class Sessions:
         within = np.minimum(at, self.closes[row]) - self.opens[row]
         return np.where(row < 0, 0, total[row] + within)
 
+    def instants(self, open_time: Ints, *, ending: bool = False) -> Ints:
+        """Give when so much open time has passed: where that is in a break its end or, if *ending*, its beginning."""
+        total = np.concatenate([[0], np.cumsum(self.closes - self.opens)[:-1]])
+        row = np.maximum(np.searchsorted(total, open_time, side="left" if ending else "right") - 1, 0)
+        at: Ints = self.opens[row] + open_time - total[row]
+        return at
+
     def opening_from(self, at: Ints) -> Ints:
         """Give the first open instant from each of *at* on; there must be one."""
         return np.maximum(at, self.opens[np.searchsorted(self.closes, at, side="right")])

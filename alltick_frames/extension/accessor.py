@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import partial
+from functools import partial as partial_
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from alltick_frames.extension.resampling import Partial, Session
     from alltick_frames.extension.reshaping import How, Kind
+    from alltick_frames.periods import Period
 
 __all__ = ["Extension"]
 
@@ -44,6 +46,77 @@ class Extension(ABC, Generic[Frame]):
     def _indexed(self, function: Callable[[pl.DataFrame], pl.DataFrame], *, capitals: bool = False) -> Frame:  # noqa: ARG002  # pandas alone has indexes
         return self._through(function)
 
+    def resample(
+        self,
+        period: Period | str,
+        session: Session | None = None,
+        *,
+        of: Period | str | None = None,
+        partial: Partial = "keep",
+    ) -> Frame:
+        """Make longer bars.
+
+        The open is that of the first bar, the high the highest, the low the lowest, the close that of the last; volume
+        and turnover are sums, null if all are null. There is a bar where there are bars: none is filled in. The stamp
+        is where a bar begins, as the vendor's is, and a bar of trading dates has its first date at 00:00 UTC.
+
+        By the clock (default), bars of minutes and hours begin at multiples of *period* after midnight: at the
+        exchange for stocks, in UTC for all else, so that they are made of whole bars of the vendor's, and equal those
+        that the vendor has itself. The stamp stays on this grid also where a session opens later. Of forex and its
+        like, a bar of 2h or 4h may lie across the end of a trading date, as the vendor's do.
+
+        With `session="open"` they are counted in trading time from each opening, breaks skipped, and never go beyond
+        the session: in Shanghai 2h bars are morning and afternoon, and the 4h bar is the day. The closing auction is in
+        the last one. When such a bar is known no longer follows from its stamp, so a column `known_at` says it.
+
+        Days and more are made of trading dates (see `trading_date`), of crypto UTC days. Weeks begin on Monday;
+        multiples of days and weeks are counted from Monday 1970-01-05, of months from January 1970.
+
+        Parameters
+        ----------
+        period
+            A period or any multiple of the frame's: `"45min"`, `"3h"`, `"1d"`, `"2w"`, `"3mo"`. `"1m"` and `"1min"` are
+            a minute, `"1mo"` is a month. From 24 hours on it is days.
+        session
+            `"clock"`, as None, or `"open"`; days and more have no choice.
+        of
+            How long the frame's bars are, where it does not tell.
+        partial
+            The first and the last bar of each code may lack some that the frame does not reach, and one that is forming
+            will change: `"keep"` marks them in a column `partial`, `"drop"` leaves them and the column out. Holes
+            between them, as quiet minutes leave, are no matter.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            `code timestamp open high low close`, `volume` and `turnover` as far as they are there, `closed` (all of a
+            bar's are) if it is there, `partial`, and `known_at` of trading time. Other columns are left out.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars; a period that cannot be told, or is not made of whole bars of the frame; a bar
+            that lies across two of the new ones, as one of 1h may where a session opens at half past.
+
+        Examples
+        --------
+        >>> from datetime import UTC, datetime
+        >>> import polars as pl
+        >>> import alltick_frames.polars
+        >>> stamps = [datetime(2026, 3, 18, 14, minute, tzinfo=UTC) for minute in range(58, 60)]
+        >>> stamps += [datetime(2026, 3, 18, 15, minute, tzinfo=UTC) for minute in range(4)]
+        >>> prices = {"open": range(6), "high": range(6, 12), "low": range(6), "close": range(1, 7)}
+        >>> bars = pl.DataFrame({"code": "BTCUSDT", "timestamp": stamps, **{k: list(v) for k, v in prices.items()}})
+        >>> for row in bars.alltick.resample("2min").drop("code").iter_rows():
+        ...     print(f"{row[0]:%H:%M}", *row[1:])
+        14:58 0 7 0 2 False
+        15:00 2 9 2 4 False
+        15:02 4 11 4 6 False
+        """
+        from alltick_frames.extension.resampling import resample
+
+        return self._through(partial_(resample, period=period, session=session, of=of, partial=partial))
+
     def ohlcv(self, code: str | None = None) -> Frame:
         """Give one code's closed bars as charting and backtesting libraries take them.
 
@@ -69,7 +142,7 @@ class Extension(ABC, Generic[Frame]):
         """
         from alltick_frames.extension.reshaping import ohlcv
 
-        return self._indexed(partial(ohlcv, code=code), capitals=True)
+        return self._indexed(partial_(ohlcv, code=code), capitals=True)
 
     def pivot(self, field: str = "close", codes: Iterable[str] | None = None) -> Frame:
         """Give one field as a wide frame: a row per timestamp, a column per code.
@@ -97,7 +170,7 @@ class Extension(ABC, Generic[Frame]):
 
         # An iterator is read once, a lazy frame maybe often.
         chosen = codes if codes is None or isinstance(codes, str) else tuple(codes)
-        return self._indexed(partial(pivot, field=field, codes=chosen))
+        return self._indexed(partial_(pivot, field=field, codes=chosen))
 
     def align(self, how: How = "inner") -> Frame:
         """Give every code the same timestamps.
@@ -120,7 +193,7 @@ class Extension(ABC, Generic[Frame]):
         """
         from alltick_frames.extension.reshaping import align
 
-        return self._through(partial(align, how=how))
+        return self._through(partial_(align, how=how))
 
     def returns(self, kind: Kind = "simple", field: str = "close") -> Frame:
         """Add a column `return`: the change of a price since the code's bar before.
@@ -145,7 +218,7 @@ class Extension(ABC, Generic[Frame]):
         """
         from alltick_frames.extension.reshaping import returns
 
-        return self._through(partial(returns, kind=kind, field=field))
+        return self._through(partial_(returns, kind=kind, field=field))
 
     def tz(self, zone: str = "exchange") -> Frame:
         """Show the timestamps in another time zone; the instants stay.
@@ -168,4 +241,66 @@ class Extension(ABC, Generic[Frame]):
         """
         from alltick_frames.extension.reshaping import tz
 
-        return self._through(partial(tz, zone=zone))
+        return self._through(partial_(tz, zone=zone))
+
+    def trading_date(self, *, period: Period | str | None = None) -> Frame:
+        """Add a column `trading_date`: the date of the session that a bar belongs to.
+
+        Of stocks it is the date at the exchange. The date of forex, metals, energy and CFD indices begins at their
+        opening the evening before, at 17:00 in New York or later, by the vendor's list of hours; a code in no list has
+        these days, or UTC's if there are bars of Saturdays. Crypto: the UTC date. Of daily bars it is what their stamp
+        says, whichever the vendor's is; of weekly and monthly ones the Monday, and the first of the month.
+
+        Parameters
+        ----------
+        period
+            How long the bars are, where the frame does not tell.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            With `trading_date`, a date without time.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, or one of a period that cannot be told.
+        """
+        from alltick_frames.extension.dates import trading_date
+
+        return self._through(partial_(trading_date, period=period))
+
+    def known_at(self, *, period: Period | str | None = None) -> Frame:
+        """Add a column `known_at`: when a bar could first be acted on, which is when it closes and not its stamp.
+
+        Join and shift by it instead of `timestamp` and nothing looks ahead. It is never earlier than the truth:
+
+        - Up to 4h: the stamp plus the period, or the close or break that comes before, by `exchange_calendars` if it
+          is installed. In Hong Kong and Shanghai, a bar that begins at the close or reaches over it has the closing
+          auction's price in it, which takes some minutes: an hour after the close.
+        - Daily and longer bars of stocks: an hour after the last session's close, when the closing auction and what is
+          reported late is in; without a calendar, the end of the last trading date at the exchange.
+        - Daily and longer bars of all else, of which nobody knows when the vendor's days begin: the end of the last
+          trading date (17:00 in New York, of crypto 24:00 UTC), but not before the stamp plus the period.
+
+        What the vendor needs to send it, and its later corrections, come on top. A column `known_at` that is there, as
+        in what `resample` makes of `session="open"`, stays as it is.
+
+        Parameters
+        ----------
+        period
+            How long the bars are, where the frame does not tell.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            With `known_at`, of the same type as `timestamp`.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, or one of a period that cannot be told.
+        """
+        from alltick_frames.extension.dates import known_at
+
+        return self._through(partial_(known_at, period=period))
