@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_BARS",
+    "MOST_CANDLES",
     "MOST_CODES",
     "MOST_ROWS",
     "Candles",
@@ -49,6 +50,8 @@ Colors = Literal["safe", "western", "chinese"]
 
 # More candles are less than half a pixel wide each.
 MOST_BARS = 1_500
+# More take seconds to draw.
+MOST_CANDLES = 3_000
 MOST_CODES = 6
 MOST_ROWS = 100
 
@@ -90,7 +93,8 @@ def candlesticks(
     -------
     Chart
         An `altair.VConcatChart`. Times are in the exchange's zone, which the chart names. Above 1,500 bars of a code
-        each candle is several bars, exactly aggregated; the chart says how many.
+        (1,000 of each of three, 500 of each of six) a candle is several bars, exactly aggregated; the chart says how
+        many.
 
     Raises
     ------
@@ -104,7 +108,9 @@ def candlesticks(
     drawing = _drawing()
     named = None if period is None else Period.parse(period)
     bars = _bars(frame)
-    return drawing.candlesticks([candles_of(bars, each, named) for each in _chosen(bars, code)], colors)  # type: ignore[no-any-return]
+    asked = _chosen(bars, code)
+    most = min(MOST_BARS, MOST_CANDLES // len(asked))
+    return drawing.candlesticks([candles_of(bars, each, named, most) for each in asked], colors)  # type: ignore[no-any-return]
 
 
 def coverage(table: Any) -> Chart:
@@ -193,12 +199,19 @@ def _bars(frame: Any) -> pa.Table:
     kinds |= dict.fromkeys((*schemas.PRICES, "volume"), pa.float64())
     there = {name: kind for name, kind in kinds.items() if name in table.column_names}
     try:
-        bars = pa.table({name: table.column(name).cast(kind) for name, kind in there.items()})
+        bars = pa.table({name: _plain(table.column(name)).cast(kind) for name, kind in there.items()})
     except pa.ArrowInvalid as error:
         raise ArgumentError(f"frame cannot be read as bars: {error}") from None
     if not len(bars):
         raise ArgumentError("frame has no bars")
     return bars
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Take from dictionaries the kind of text that Polars' have, and that Arrow cannot decode."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return column.cast(pa.dictionary(column.type.index_type, pa.string()))
 
 
 def _chosen(bars: pa.Table, code: str | Iterable[str] | None) -> list[str]:
@@ -218,15 +231,15 @@ def _some(codes: Sequence[str], most: int = 10) -> str:
     return " ".join(codes[:most]) + (f" and {len(codes) - most:,} more" if len(codes) > most else "")
 
 
-def candles_of(bars: pa.Table, code: str, period: Period | None = None) -> Candles:
-    """Decide what is to be seen of *code*."""
+def candles_of(bars: pa.Table, code: str, period: Period | None = None, most: int = MOST_BARS) -> Candles:
+    """Decide what is to be seen of *code*, in *most* candles."""
     own = bars.filter(pc.equal(bars["code"], code)).sort_by("timestamp")
     stamps: Ints = own["timestamp"].cast(pa.int64()).to_numpy()
     prices = {name: own[name].to_numpy() for name in schemas.PRICES}
     _check(code, stamps, prices)
     period = period or _period(code, own, stamps)
     by_date = period is not None and period.by_date
-    each = _bars_a_candle(len(stamps))
+    each = _bars_a_candle(len(stamps), most)
     begins = np.arange(0, len(stamps), each)
     ends = np.append(begins[1:], len(stamps)) - 1
     firsts, lasts = _times(code, stamps, begins, ends, by_date=by_date)
@@ -290,8 +303,8 @@ def _period(code: str, own: pa.Table, stamps: Ints) -> Period | None:
     return next(reversed((*longer, *exact)), None)
 
 
-def _bars_a_candle(bars: int) -> int:
-    if bars <= MOST_BARS:
+def _bars_a_candle(bars: int, most: int) -> int:
+    if bars <= most:
         return 1
     least = -(-bars // _AIM)
     return next((each for each in _BARS_A_CANDLE if each >= least), least)

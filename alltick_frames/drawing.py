@@ -52,6 +52,15 @@ _STATES = {
 }
 
 
+# What themes leave open; colours of text and background are theirs.
+_CONFIG = alt.Config(
+    axis=alt.AxisConfig(gridOpacity=0.4, domain=False, labelFontSize=11, titleFontWeight="normal"),
+    title=alt.TitleConfig(anchor="start", fontSize=15, subtitleFontSize=12, subtitlePadding=4, offset=10),
+    view=alt.ViewConfig(stroke=None),
+    legend=alt.LegendConfig(labelFontSize=11),
+)
+
+
 class Chart(alt.VConcatChart):
     """An Altair chart that a notebook shows in two ways: alive where Vega-Lite is known, as a picture elsewhere.
 
@@ -67,15 +76,16 @@ class Chart(alt.VConcatChart):
         bundle = {_MIME: spec, "image/png": picture, "text/plain": repr(self)}
         return bundle, {"image/png": {"width": width // _SHARP, "height": height // _SHARP}}
 
-    def save(self, *args: Any, **options: Any) -> None:
+    def save(self, fp: Any, format: Any = None, *args: Any, **options: Any) -> None:
         """Write the chart to a file: HTML that needs no network, PNG, SVG, PDF or JSON, by its name.
 
         Parameters
         ----------
-        args, options
+        fp, format, args, options
             As for `altair.Chart.save`.
         """
-        super().save(*args, **{"inline": True, "scale_factor": _SHARP, **options})
+        offline = {"inline": True} if str(format or fp).endswith("html") else {}
+        super().save(fp, format, *args, **{"scale_factor": _SHARP, **offline, **options})
 
 
 # -- candles ------------------------------------------------------------------------------------------------------
@@ -87,28 +97,35 @@ _LABELS_ACROSS = 11
 def candlesticks(shown: Sequence[Candles], colors: Colors) -> Chart:
     """Draw candles and volumes, a row of panels per code."""
     rows = [_row(number, candles, colors, of=len(shown)) for number, candles in enumerate(shown)]
-    return _configured(Chart(vconcat=rows, spacing=30))
+    # Named and in one place: Altair copies what is within a chart with each of its methods.
+    data = {_data(number): [*candles.rows] for number, candles in enumerate(shown)}
+    texts = [text for number, candles in enumerate(shown) for text in _texts(number, candles)]
+    return Chart(vconcat=rows, spacing=30, datasets=data, params=texts, config=_CONFIG)
 
 
 def _row(number: int, candles: Candles, colors: Colors, *, of: int) -> alt.VConcatChart:
     height = _HEIGHTS.get(of, _LEAST_HEIGHT)
     zoom, hover = _selections(number)
 
-    def panel(draw: Callable[..., list[alt.Chart]], tall: int, *, lowest: bool) -> Any:
+    def panel(draw: Callable[..., list[alt.Chart]], tall: int, title: Any, *, lowest: bool) -> alt.LayerChart:
         across = functools.partial(_across, number, candles, labelled=lowest)
         touched = _touched(candles, across, hover).add_params(zoom, hover)
-        seen = alt.layer(*draw(colors, across), touched).transform_filter(_seen(number))
-        return seen.transform_calculate(**_CALCULATED).properties(width=_WIDTH, height=tall)
+        layers = [*draw(colors, across), touched]
+        # At once: each of Altair's methods copies all that there is so far.
+        return alt.LayerChart(layer=layers, transform=_transforms(number), width=_WIDTH, height=tall, title=title)
 
     prices = functools.partial(_prices, decimals=candles.decimals)
-    panels = [panel(prices, height, lowest=not candles.has_volume).properties(title=_title(candles, colors))]
+    panels = [panel(prices, height, _title(candles, colors), lowest=not candles.has_volume)]
     if candles.has_volume:
-        panels.append(panel(_volumes, height // 4, lowest=True))
+        panels.append(panel(_volumes, height // 4, alt.Undefined, lowest=True))
     with warnings.catch_warnings():
         # That a selection of two panels is one, which is meant.
         warnings.filterwarnings("ignore", "Automatically deduplicated selection parameter")
-        row = alt.vconcat(*panels, spacing=8, data=alt.InlineData(values=[*candles.rows]))
-    return row.add_params(*_texts(number, candles))
+        return alt.VConcatChart(vconcat=panels, spacing=8, data=alt.NamedData(_data(number)))
+
+
+def _data(number: int) -> str:
+    return f"bars{number}"
 
 
 def _sight(number: int) -> str:
@@ -116,10 +133,12 @@ def _sight(number: int) -> str:
     return f"zoom{number}.from"
 
 
-def _seen(number: int) -> str:
-    """Tell the candles in sight: others do not stretch the vertical axis."""
+def _transforms(number: int) -> list[Any]:
     sight = _sight(number)
-    return f"!isValid({sight}) || (datum.bar > {sight}[0] - 0.5 && datum.bar < {sight}[1] + 0.5)"
+    # What is out of sight does not stretch the vertical axis.
+    seen = f"!isValid({sight}) || (datum.bar > {sight}[0] - 0.5 && datum.bar < {sight}[1] + 0.5)"
+    calculated = [alt.CalculateTransform(calculate=how, **{"as": name}) for name, how in _CALCULATED.items()]
+    return [alt.FilterTransform(filter=seen), *calculated]
 
 
 def _selections(number: int) -> list[alt.Parameter]:
@@ -130,10 +149,10 @@ def _selections(number: int) -> list[alt.Parameter]:
     ]
 
 
-def _texts(number: int, candles: Candles) -> list[alt.Parameter]:
+def _texts(number: int, candles: Candles) -> list[alt.VariableParameter]:
     """Give what the axis of a row says, and where."""
     texts = {"ticks": candles.ticks, "labels": candles.labels, "marked": candles.marked}
-    return [alt.param(name=f"{name}{number}", value=[*value]) for name, value in texts.items()]
+    return [alt.VariableParameter(name=f"{name}{number}", value=[*value]) for name, value in texts.items()]
 
 
 def _across(number: int, candles: Candles, field: str, *, labelled: bool) -> alt.X:
@@ -280,7 +299,7 @@ def coverage(shown: Stretches) -> Chart:
             x2="to_ms",
             y=alt.Y("row:N", scale=alt.Scale(domain=[*shown.groups]), title=None),
             size=alt.condition(alt.FieldOneOfPredicate("state", [*_SEEN]), alt.value(_THICK), alt.value(_THIN)),
-            color=alt.Color("state:N", scale=colors, legend=legend),
+            color=alt.Color("state:N", scale=colors, legend=legend if states else None),
             stroke=alt.Stroke("state:N", scale=colors, legend=None),
             tooltip=[
                 alt.Tooltip("code:N"),
@@ -292,10 +311,10 @@ def coverage(shown: Stretches) -> Chart:
                 alt.Tooltip("detail:N"),
             ],
         )
-        .properties(width=_WIDTH - _NAMES, height=alt.Step(_ROW_HEIGHT))
+        .properties(width=_WIDTH - _NAMES, height=_ROW_HEIGHT * max(len(shown.groups), 1))
         .add_params(alt.selection_interval(name="zoom", bind="scales", encodings=["x"]))
     )
-    return _configured(Chart(vconcat=[spans], title=_coverage_title(shown)))
+    return Chart(vconcat=[spans], title=_coverage_title(shown), config=_CONFIG)
 
 
 def _coverage_title(shown: Stretches) -> alt.TitleParams:
@@ -304,14 +323,3 @@ def _coverage_title(shown: Stretches) -> alt.TitleParams:
         count = f"the first {len(shown.groups):,} of {len(shown.groups) + shown.left_out:,} codes and periods"
         said.append(f"{count}; {shown.left_out:,} are left out: choose with codes= and period=")
     return alt.TitleParams("Coverage", subtitle=said)
-
-
-def _configured(chart: Chart) -> Chart:
-    """Set what themes leave open; colours of text and background are theirs."""
-    configured: Chart = (
-        chart.configure_axis(gridOpacity=0.4, domain=False, labelFontSize=11, titleFontWeight="normal")
-        .configure_title(anchor="start", fontSize=15, subtitleFontSize=12, subtitlePadding=4, offset=10)
-        .configure_view(stroke=None)
-        .configure_legend(labelFontSize=11)
-    )
-    return configured
