@@ -33,6 +33,11 @@ class PandasExtension(Extension[pd.DataFrame]):
 
         return panda.from_polars(function(panda.to_polars(self._frame)))
 
+    def _read(self) -> pl.DataFrame:
+        from alltick_frames.extension import panda  # noqa: PLC0415
+
+        return panda.to_polars(self._frame)
+
     def _indexed(self, function: Callable[[pl.DataFrame], pl.DataFrame], *, capitals: bool = False) -> pd.DataFrame:
         from alltick_frames.extension import panda  # noqa: PLC0415
 

@@ -27,6 +27,9 @@ class PolarsExtension(Extension[pl.DataFrame]):
     def _through(self, function: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
         return function(self._frame)
 
+    def _read(self) -> pl.DataFrame:
+        return self._frame
+
 
 class LazyPolarsExtension(Extension[pl.LazyFrame]):
     """`lf.alltick` of a Polars LazyFrame: nothing is read before it is collected.
@@ -41,6 +44,9 @@ class LazyPolarsExtension(Extension[pl.LazyFrame]):
         return self._frame.map_batches(
             function, schema=schema, predicate_pushdown=False, projection_pushdown=False, slice_pushdown=False
         )
+
+    def _read(self) -> pl.DataFrame:
+        return self._frame.collect()
 
     def pivot(self, field: str = "close", codes: Iterable[str] | None = None) -> pl.LazyFrame:
         """As of eager frames; *codes* are needed."""

@@ -477,3 +477,26 @@ def test_a_day_in_new_york_of_23_hours_is_a_day() -> None:
     local = [stamp + timedelta(hours=5 if stamp < datetime(2026, 3, 8, 6, tzinfo=UTC) else 4) for stamp in stamps]
     daily = charts.candles_of(bars("AAPL.US", 8, timestamp=local).to_arrow(), "AAPL.US")
     assert (daily.period, daily.rows[-1]["time"]) == ("1d", "2026-03-12")
+
+
+class TestThePlotOfAFrame:
+    def test_is_the_same_chart_from_every_kind_of_frame(self) -> None:
+        import alltick_frames.pandas  # noqa: PLC0415
+        import alltick_frames.polars  # noqa: F401, PLC0415
+
+        bars = pl.DataFrame(
+            {
+                "code": ["EURUSD"] * 5,
+                "timestamp": [datetime(2026, 3, 17, hour, tzinfo=UTC) for hour in range(5)],
+                **{name: [1.1 + step / 100 for step in range(5)] for name in ("open", "high", "low", "close")},
+            }
+        )
+        pandas = bars.to_pandas(use_pyarrow_extension_array=True)
+        frames: list[Any] = [bars, bars.lazy(), pandas, pandas.set_index("timestamp")]
+        drawn = [frame.alltick.plot(colors="chinese").to_dict() for frame in frames]
+        assert all(one == drawn[0] for one in drawn)
+        assert "EURUSD · 1h" in str(drawn[0])
+        with pytest.raises(at.ArgumentError, match="code='GOLD'"):
+            frames[0].alltick.plot("GOLD")
+        with pytest.raises(at.ArgumentError, match="lacks open"):
+            pl.DataFrame({"code": ["A"], "timestamp": [datetime(2026, 1, 1, tzinfo=UTC)]}).alltick.plot()  # type: ignore[attr-defined]

@@ -39,6 +39,7 @@ ROWS = (
         "workload",
         "freshness",
     ),
+    ("drawing", "charts"),
     ("extension",),
     ("pandas", "polars"),
     (
@@ -69,8 +70,6 @@ ROWS = (
         "estimate",
         "exports",
         "porting",
-        "charts",
-        "drawing",
     ),
     ("calls",),
     ("client",),

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from alltick_frames.charts import Colors
+    from alltick_frames.drawing import Chart
     from alltick_frames.extension.resampling import Partial, Session
     from alltick_frames.extension.reshaping import How, Kind
     from alltick_frames.periods import Period
@@ -42,6 +44,9 @@ class Extension(ABC, Generic[Frame]):
 
     @abstractmethod
     def _through(self, function: Callable[[pl.DataFrame], pl.DataFrame]) -> Frame: ...
+
+    @abstractmethod
+    def _read(self) -> pl.DataFrame: ...
 
     def _indexed(self, function: Callable[[pl.DataFrame], pl.DataFrame], *, capitals: bool = False) -> Frame:  # noqa: ARG002  # pandas alone has indexes
         return self._through(function)
@@ -143,6 +148,48 @@ class Extension(ABC, Generic[Frame]):
         from alltick_frames.extension.reshaping import ohlcv
 
         return self._indexed(partial_(ohlcv, code=code), capitals=True)
+
+    def plot(
+        self,
+        code: str | Iterable[str] | None = None,
+        *,
+        period: Period | str | None = None,
+        colors: Colors = "safe",
+    ) -> Chart:
+        """Draw the bars as candlesticks, with their volume beneath; a row of panels per code.
+
+        Needs `pip install 'alltick-frames[plot]'`. In a notebook the chart can be moved, zoomed and asked for exact
+        values, without a network; where scripts do not run, as on GitHub, its picture is shown. Nights, weekends and
+        breaks take no room. A lazy frame is collected.
+
+        Parameters
+        ----------
+        code
+            Which of its codes; default all, at most 6.
+        period
+            How long the bars are, for the title, where the frame does not show it.
+        colors
+            `"safe"`: blue rises and orange falls, which all eyes tell apart; `"western"`: green rises and red falls;
+            `"chinese"`: red rises and green falls.
+
+        Returns
+        -------
+        Chart
+            An `altair.VConcatChart`: Altair's methods change it, and `.save("bars.html")`, `.png` or `.svg` writes it
+            to a file. Times are in the exchange's zone, which it names. Forming bars (`closed` is False) are hollow. Above
+            1,500 bars of a code a candle is several bars, exactly aggregated; the chart says how many.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, a code it does not have, or too many codes.
+        ConfigError
+            Altair or vl-convert is not installed.
+        """
+        from alltick_frames import charts
+        from alltick_frames.extension.shape import checked
+
+        return charts.candlesticks(checked(self._read()), code, period=period, colors=colors)
 
     def pivot(self, field: str = "close", codes: Iterable[str] | None = None) -> Frame:
         """Give one field as a wide frame: a row per timestamp, a column per code.
