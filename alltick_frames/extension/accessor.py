@@ -197,8 +197,8 @@ class Extension(ABC, Generic[Frame]):
         -------
         Chart
             An `altair.VConcatChart`: Altair's methods change it, and `.save("bars.html")`, `.png` or `.svg` writes it
-            to a file. Times are in the exchange's zone, which it names. Forming bars (`closed` is False) are hollow. Above
-            1,500 bars of a code a candle is several bars, exactly aggregated; the chart says how many.
+            to a file. Times are in the exchange's zone, which it names. Forming bars (`closed` is False) are hollow.
+            Above 1,500 bars of a code a candle is several bars, exactly aggregated; the chart says how many.
 
         Raises
         ------
