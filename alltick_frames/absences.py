@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-__all__ = ["Stretch", "stretches"]
+__all__ = ["Stretch", "stretches", "stretches_between"]
 
 _DAY_US = 86_400_000_000
 _HOUR_US = 3_600_000_000
@@ -47,6 +47,10 @@ _LONG_US, _SELDOM, _SELDOM_AT_THAT_TIME = _HOUR_US, 0.01, 0.25
 _CELL_US = 600_000_000
 
 _NO_TRADE = "no_trade"
+# Of bars without evidence: nobody knows why a bar is not among them.
+_NOT_IN_FRAME = "not_in_frame"
+# In what has one of these reasons most stretches without bars are nothing unusual.
+_QUIET = (_NO_TRADE, _NOT_IN_FRAME)
 _UNASKED = "no answer covers it"
 _NO_HOLIDAYS = {
     VENDORS_TABLE: "the vendor's table of hours has no holidays",
@@ -65,7 +69,7 @@ class Stretch:
     bars
         How many slots these are.
     reason
-        `no_trade`, `not_proven`, or a reason of `spans.Missing`.
+        `no_trade`, `not_proven`, `not_in_frame`, or a reason of `spans.Missing`.
     calendar
         What says that these are trading hours.
     """
@@ -114,20 +118,36 @@ def stretches(
         The fewest slots without trade that count; None for those that are unusual.
     """
     parts = _parts(known, code, period, plan, now)
-    if not parts:
-        return
+    if parts:
+        yield from _in_parts(code, period, parts, keys_us, min_bars)
+
+
+def stretches_between(code: str, period: Period, keys_us: Ints, *, min_bars: int | None) -> Iterator[Stretch]:
+    """Give what is suspicious between the first and the last of bars of which nothing else is known; in order.
+
+    Parameters
+    ----------
+    keys_us
+        Their keys, ascending; at least one.
+    min_bars
+        The fewest slots without a bar that count; None for those that are unusual among these bars.
+    """
+    whole = _Part(int(keys_us[0]), int(finality.slot_ends(keys_us[-1:], period)[0]), _NOT_IN_FRAME, "")
+    yield from _in_parts(code, period, [whole], keys_us, min_bars)
+
+
+def _in_parts(code: str, period: Period, parts: list[_Part], keys_us: Ints, min_bars: int | None) -> Iterator[Stretch]:
     keys_us = np.unique(keys_us) if period.by_date else keys_us
     sessions = sessions_of(code, parts[0].start, parts[-1].end, seen_us=keys_us)
     if not len(sessions.dates):
         return
     find = _dates_lacking if period.by_date else _slots_lacking
     runs = find(period, keys_us, parts, sessions)
-    no_trade = np.array([part.reason == _NO_TRADE for part in parts])
-    quiet = no_trade[runs.part]
+    quiet = np.array([part.reason in _QUIET for part in parts])[runs.part]
     if min_bars is not None:
         runs = runs.where(~quiet | (runs.bars >= min_bars))
     elif not period.by_date:
-        covered = np.array([(part.start, part.end) for part in parts if part.reason == _NO_TRADE])
+        covered = np.array([(part.start, part.end) for part in parts if part.reason in _QUIET])
         unusual = np.ones(len(quiet), dtype=np.bool_)
         unusual[quiet] = _unusual(runs.where(quiet), covered.reshape(-1, 2), sessions, _length_us(period))
         runs = runs.where(unusual)
@@ -312,5 +332,5 @@ def _told(runs: _Runs, parts: list[_Part], sessions: Sessions, period: Period) -
     rows = zip(*(column.tolist() for column in (runs.start, runs.end, runs.bars, runs.part)), strict=True)
     for (start, end, bars, row), calendar in zip(rows, sessions.named(last), strict=True):
         part = parts[row]
-        detail = _NO_HOLIDAYS.get(calendar, "") if part.reason == _NO_TRADE else part.detail
+        detail = _NO_HOLIDAYS.get(calendar, "") if part.reason in _QUIET else part.detail
         yield Stretch(start, end, bars, part.reason, calendar, detail)

@@ -21,6 +21,7 @@ from polars.testing import assert_frame_equal
 import alltick_frames as at
 import alltick_frames.pandas
 import alltick_frames.polars
+from alltick_frames import schemas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -853,3 +854,58 @@ class TestResample:
         frame = bars("BTCUSDT", [1.0, None, None, 4.0])
         assert times(kind.read(kind.make(frame).alltick.resample("2h")), "timestamp") == ["03-18 12:00", "03-18 14:00"]
         assert column(kind.read(kind.make(frame).alltick.resample("2h")), "close") == [1.0, 4.0]
+
+
+GAPS = list(schemas.GAPS.names)
+
+
+class TestGaps:
+    def test_a_hole_is_found_and_named(self, server: at.sandbox.Sandbox, kind: Kind) -> None:
+        hour = pl.col("timestamp").is_between(
+            datetime(2026, 3, 11, 2, tzinfo=UTC), datetime(2026, 3, 11, 5, tzinfo=UTC), closed="left"
+        )
+        both = pl.concat(
+            [served(server, code, "5m", "2026-03-10", "2026-03-13").filter(~hour) for code in ("EURUSD", "700.HK")]
+        )
+        found = kind.read(kind.make(both).alltick.gaps())
+        assert found.columns == GAPS
+        assert found.select("code", "period", "bars", "reason", "calendar").rows() == [
+            ("EURUSD", "5m", 36, "not_in_frame", "alltick 2025-01"),
+            # Without the break.
+            ("700.HK", "5m", 24, "not_in_frame", "XHKG"),
+        ]
+        assert times(found, "start") == ["03-11 02:00"] * 2
+        assert times(found, "end") == ["03-11 05:00", "03-11 04:00"]
+
+    def test_quiet_minutes_are_nothing_unless_all_are_asked_for(self, server: at.sandbox.Sandbox, kind: Kind) -> None:
+        thin = served(server, "Aluminum", "1m", "2026-03-10", "2026-03-13")
+        assert kind.read(kind.make(thin).alltick.gaps()).is_empty()
+        lacking = 3 * 18 * 60 - thin.height
+        assert kind.read(kind.make(thin).alltick.gaps(min_bars=1))["bars"].sum() == lacking
+
+    def test_dates_with_a_session_and_without_a_bar_are_found(self, server: at.sandbox.Sandbox, kind: Kind) -> None:
+        days = served(server, "AAPL.US", "1d", "2025-11-20", "2025-12-10")
+        assert kind.read(kind.make(days).alltick.gaps()).is_empty()
+        found = kind.read(kind.make(days.filter(pl.col("timestamp").dt.day() != 1)).alltick.gaps())
+        assert [*zip(times(found, "start"), column(found, "bars"), strict=True)] == [("12-01 00:00", 1)]
+
+    def test_it_agrees_with_the_archive(self, client: at.Client) -> None:
+        for week in ("2026-03-02/2026-03-04", "2026-03-10/2026-03-12"):
+            client.get_kline(["EURUSD", "GOLD"], "15m", week)
+        held = client.get_kline(
+            ["EURUSD", "GOLD"], "15m", "2026-03-02/2026-03-12", network="never", on_incomplete="ignore"
+        )
+        same = ["code", "period", "start", "end", "bars", "calendar"]
+        assert of(held).gaps().select(same).rows() == client.gaps().select(same).rows()
+        assert len(client.gaps()) == 2
+
+    def test_an_empty_frame_has_none(self, kind: Kind) -> None:
+        found = kind.read(kind.make(bars().clear()).alltick.gaps())
+        assert found.is_empty()
+        assert found.columns == GAPS
+
+    def test_other_arguments_are_refused(self, kind: Kind) -> None:
+        assert refusal(kind, bars(), "gaps", 0).startswith("min_bars=0 must be a whole number")
+        assert refusal(kind, bars(), "gaps", period="45min").startswith(
+            "gaps are known of the vendor's periods, not of bars of 45min"
+        )

@@ -87,6 +87,15 @@ def test_every_command_is_on_its_page(pages: dict[Path, Page]) -> None:
     assert named <= set(pages[REFERENCE / "cli"].ids)
 
 
+def test_every_method_of_the_accessor_is_on_its_page(pages: dict[Path, Page]) -> None:
+    from alltick_frames.extension.accessor import Extension  # noqa: PLC0415
+
+    where = "alltick_frames.extension.accessor.Extension"
+    named = {f"{where}.{name}" for name in vars(Extension) if not name.startswith("_")}
+    assert len(named) > 8
+    assert {name for name in pages[REFERENCE / "extension"].ids if name.startswith(f"{where}.")} == named
+
+
 def test_no_link_is_broken(pages: dict[Path, Page]) -> None:
     followed = 0
     for where, page in pages.items():

@@ -35,6 +35,15 @@ class Extension(ABC, Generic[Frame]):
     it is the smallest spacing of timestamps, or what a column `period` says, unless it is given.
 
     Pure: nothing is sent and no archive is read.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     bars = client.get_kline(["GOLD", "BTCUSDT"], "1h", "2026-03-16/2026-03-18", frame="pandas")
+    >>> days = bars.alltick.resample("1d", partial="drop").alltick.returns("log")
+    >>> days.groupby("code")["return"].count().to_dict()
+    {'BTCUSDT': 2, 'GOLD': 1}
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -139,6 +148,18 @@ class Extension(ABC, Generic[Frame]):
         ------
         ArgumentError
             A frame that holds no bars, several codes of which none was chosen, or a code it does not have.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import alltick_frames.pandas
+        >>> stamps = pd.to_datetime(["2026-03-18T14:00Z", "2026-03-18T15:00Z"])
+        >>> bars = pd.DataFrame({"code": "EURUSD", "timestamp": stamps}).assign(open=1.1, high=1.3, low=1.0, close=1.2)
+        >>> table = bars.alltick.ohlcv()
+        >>> table.index.name, str(table.index.tz)
+        ('timestamp', 'UTC')
+        >>> table.iloc[0].to_dict()
+        {'Open': 1.1, 'High': 1.3, 'Low': 1.0, 'Close': 1.2, 'Volume': nan}
         """
         from alltick_frames.extension.reshaping import ohlcv
 
@@ -165,6 +186,17 @@ class Extension(ABC, Generic[Frame]):
         ------
         ArgumentError
             A frame that holds no bars, a field that is no column of numbers, or a code it does not have.
+
+        Examples
+        --------
+        >>> from datetime import datetime
+        >>> import polars as pl
+        >>> import alltick_frames.polars
+        >>> stamps = pl.datetime_range(datetime(2026, 3, 18, 14), datetime(2026, 3, 18, 15), "1h", time_zone="UTC")
+        >>> bars = pl.select(code=pl.lit("GOLD"), timestamp=stamps, open=1.0, high=3.0, low=1.0, close=2.0)
+        >>> both = pl.concat([bars, bars.tail(1).with_columns(code=pl.lit("Silver"), close=1.5)])
+        >>> both.alltick.pivot("close").select("GOLD", "Silver").rows()
+        [(2.0, None), (2.0, 1.5)]
         """
         from alltick_frames.extension.reshaping import pivot
 
@@ -190,10 +222,60 @@ class Extension(ABC, Generic[Frame]):
         ------
         ArgumentError
             A frame that holds no bars, or another *how*.
+
+        Examples
+        --------
+        >>> from datetime import datetime
+        >>> import polars as pl
+        >>> import alltick_frames.polars
+        >>> stamps = pl.datetime_range(datetime(2026, 3, 18, 14), datetime(2026, 3, 18, 15), "1h", time_zone="UTC")
+        >>> bars = pl.select(code=pl.lit("GOLD"), timestamp=stamps, open=1.0, high=3.0, low=1.0, close=2.0)
+        >>> both = pl.concat([bars, bars.tail(1).with_columns(code=pl.lit("Silver"))])
+        >>> both.alltick.align("inner").height, both.alltick.align("outer")["close"].to_list()
+        (2, [2.0, 2.0, None, 2.0])
         """
         from alltick_frames.extension.reshaping import align
 
         return self._through(partial_(align, how=how))
+
+    def gaps(self, min_bars: int | None = None, *, period: Period | str | None = None) -> Frame:
+        """List suspicious holes within trading hours, between the first and the last bar of each code.
+
+        As the function `gaps` does of the archive, and by the same rules, but of this frame alone, which has no
+        evidence of why a bar is not in it: nothing traded, nobody asked, or it was left out.
+
+        Parameters
+        ----------
+        min_bars
+            List instead every stretch in which so many bars lack; 1 lists all.
+        period
+            How long the bars are, where the frame does not tell.
+
+        Returns
+        -------
+        polars.DataFrame, polars.LazyFrame or pandas.DataFrame
+            The columns of `gaps`, `start` and `end` in UTC; the reason is always `not_in_frame`.
+
+        Raises
+        ------
+        ArgumentError
+            A frame that holds no bars, a *min_bars* that is no whole number from 1 on, or a period that cannot be
+            told or is none of the vendor's.
+
+        Examples
+        --------
+        >>> from datetime import datetime
+        >>> import polars as pl
+        >>> import alltick_frames.polars
+        >>> stamps = pl.datetime_range(datetime(2026, 3, 16), datetime(2026, 3, 20), "15m", time_zone="UTC")
+        >>> bars = pl.select(code=pl.lit("EURUSD"), timestamp=stamps, open=1.0, high=3.0, low=1.0, close=2.0)
+        >>> a_day_off = bars.filter(pl.col("timestamp").dt.day() != 18)
+        >>> a_day_off.alltick.gaps().select("start", "bars", "reason").row(0)[1:]
+        (96, 'not_in_frame')
+        """
+        from alltick_frames.extension.holes import gaps
+
+        return self._through(partial_(gaps, min_bars=min_bars, period=period))
 
     def returns(self, kind: Kind = "simple", field: str = "close") -> Frame:
         """Add a column `return`: the change of a price since the code's bar before.
@@ -215,6 +297,16 @@ class Extension(ABC, Generic[Frame]):
         ------
         ArgumentError
             A frame that holds no bars, another *kind*, or a field that is no price.
+
+        Examples
+        --------
+        >>> from datetime import datetime
+        >>> import polars as pl
+        >>> import alltick_frames.polars
+        >>> stamps = pl.datetime_range(datetime(2026, 3, 18, 14), datetime(2026, 3, 18, 15), "1h", time_zone="UTC")
+        >>> bars = pl.select(code=pl.lit("GOLD"), timestamp=stamps, open=1.0, high=3.0, low=1.0, close=2.0)
+        >>> bars.with_columns(close=pl.Series([2.0, 2.5])).alltick.returns()["return"].to_list()
+        [None, 0.25]
         """
         from alltick_frames.extension.reshaping import returns
 
@@ -238,6 +330,16 @@ class Extension(ABC, Generic[Frame]):
         ------
         ArgumentError
             A frame that holds no bars, no such zone, or `"exchange"` for codes of several zones.
+
+        Examples
+        --------
+        >>> from datetime import datetime
+        >>> import polars as pl
+        >>> import alltick_frames.polars
+        >>> stamps = pl.datetime_range(datetime(2026, 3, 18, 2), datetime(2026, 3, 18, 2), "1h", time_zone="UTC")
+        >>> bars = pl.select(code=pl.lit("700.HK"), timestamp=stamps, open=1.0, high=3.0, low=1.0, close=2.0)
+        >>> print(bars.alltick.tz()["timestamp"].item())
+        2026-03-18 10:00:00+08:00
         """
         from alltick_frames.extension.reshaping import tz
 
@@ -265,6 +367,19 @@ class Extension(ABC, Generic[Frame]):
         ------
         ArgumentError
             A frame that holds no bars, or one of a period that cannot be told.
+
+        Examples
+        --------
+        >>> from datetime import datetime
+        >>> import polars as pl
+        >>> import alltick_frames.polars
+        >>> stamps = pl.datetime_range(datetime(2026, 3, 17, 20), datetime(2026, 3, 17, 22), "1h", time_zone="UTC")
+        >>> bars = pl.select(code=pl.lit("EURUSD"), timestamp=stamps, open=1.0, high=3.0, low=1.0, close=2.0)
+        >>> for stamp, date in bars.alltick.trading_date().select("timestamp", "trading_date").rows():
+        ...     print(f"{stamp:%d. %H:%M} UTC: {date:%d.}")
+        17. 20:00 UTC: 17.
+        17. 21:00 UTC: 18.
+        17. 22:00 UTC: 18.
         """
         from alltick_frames.extension.dates import trading_date
 
@@ -300,6 +415,21 @@ class Extension(ABC, Generic[Frame]):
         ------
         ArgumentError
             A frame that holds no bars, or one of a period that cannot be told.
+
+        Examples
+        --------
+        Each hour beside the last day that was known by then:
+
+        >>> import polars as pl
+        >>> import alltick_frames as at
+        >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+        ...     hours, days = (client.get_kline("GOLD", each, "2026-03-16/2026-03-18") for each in ("1h", "1d"))
+        >>> by_then = days.alltick.known_at().select("code", "known_at", day=pl.col("timestamp").dt.date())
+        >>> joined = hours.alltick.known_at().join_asof(by_then, on="known_at", by="code", check_sortedness=False)
+        >>> for row in joined.select("timestamp", "known_at", "day").rows()[21:23]:
+        ...     print(f"the hour of {row[0]:%H:%M} is known at {row[1]:%H:%M}, and then the day {row[2]}")
+        the hour of 22:00 is known at 23:00, and then the day None
+        the hour of 23:00 is known at 00:00, and then the day 2026-03-16
         """
         from alltick_frames.extension.dates import known_at
 
