@@ -8,6 +8,8 @@ import pandas as pd
 import polars as pl
 
 import alltick_frames as at
+import alltick_frames.pandas
+import alltick_frames.polars
 from alltick_frames.settings import FrameKind
 
 
@@ -27,3 +29,9 @@ def methods(client: at.Client) -> None:
 async def coroutines(client: at.AsyncClient) -> None:
     assert_type(await client.get_kline(["EURUSD"], at.Period.DAY, 10), pl.DataFrame)
     assert_type(await client.get_kline(["EURUSD"], at.Period.DAY, 10, frame="pandas"), pd.DataFrame)
+
+
+def accessors(eager: pl.DataFrame, lazy: pl.LazyFrame, of_pandas: pd.DataFrame) -> None:
+    assert_type(alltick_frames.polars.alltick(eager).resample("1h"), pl.DataFrame)
+    assert_type(alltick_frames.polars.alltick(lazy).resample("1h"), pl.LazyFrame)
+    assert_type(alltick_frames.pandas.alltick(of_pandas).ohlcv(), pd.DataFrame)
