@@ -21,10 +21,10 @@ from polars.testing import assert_frame_equal
 import alltick_frames as at
 import alltick_frames.pandas
 import alltick_frames.polars
-from alltick_frames import schemas
+from alltick_frames import calendars, schemas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PRICES = ("open", "high", "low", "close")
 NOON = datetime(2026, 3, 18, 12, tzinfo=UTC)
@@ -909,3 +909,61 @@ class TestGaps:
         assert refusal(kind, bars(), "gaps", period="45min").startswith(
             "gaps are known of the vendor's periods, not of bars of 45min"
         )
+
+
+class TestFramesOfTheClient:
+    def test_a_scan_stays_lazy_and_gives_what_the_frame_does(
+        self, server: at.sandbox.Sandbox, client: at.Client
+    ) -> None:
+        span = "2026-03-16/2026-03-17"
+        scan = of(client.scan_kline(["EURUSD", "BTCUSDT"], "1m", span)).resample("1h")
+        assert not server.requests()
+        eager = of(client.get_kline(["EURUSD", "BTCUSDT"], "1m", span)).resample("1h")
+        assert_frame_equal(scan.collect(), eager)
+        # What comes after it does not reach the minutes.
+        later = pl.col("close") > eager["close"].median()
+        assert_frame_equal(scan.filter(later).collect(), eager.filter(later))
+        assert_frame_equal(scan.select("volume").head(3).collect(), eager.select("volume").head(3))
+        assert_frame_equal(scan.collect(engine="streaming"), eager)
+
+    def test_latest_bars_say_their_period_themselves(self, client: at.Client) -> None:
+        latest = client.get_latest_kline(["EURUSD", "BTCUSDT"], "1m")
+        known = of(latest).known_at()
+        assert (known["known_at"] - known["timestamp"]).unique().to_list() == [MINUTE]
+        assert of(latest).ohlcv("EURUSD").height == 1
+        with pytest.raises(at.ArgumentError, match="several periods"):
+            of(client.get_latest_kline("EURUSD", ["1m", "5m"])).known_at()
+
+    @pytest.mark.parametrize("frame", ["polars", "pandas"])
+    def test_categorical_codes_give_the_same(self, client: at.Client, frame: Any) -> None:
+        plain, categorical = (
+            client.get_kline(["GOLD", "BTCUSDT"], "1h", "2026-03-16/2026-03-17", frame=frame, categorical=each)
+            for each in (False, True)
+        )
+        for method in ("returns", "trading_date", "known_at", "align", "pivot", "gaps"):
+            expected, found = (getattr(of(each), method)() for each in (plain, categorical))
+            if isinstance(expected, pl.DataFrame):
+                expected, found = (each.cast({pl.Categorical: pl.String}).to_pandas() for each in (expected, found))
+            pd.testing.assert_frame_equal(found, expected)
+
+
+class TestWithoutCalendars:
+    @pytest.fixture(autouse=True)
+    def _no_calendars(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+        calendars._calendar.cache_clear()  # noqa: SLF001  # what other tests have loaded
+        yield
+        calendars._calendar.cache_clear()  # noqa: SLF001
+
+    def test_a_bar_is_known_later_but_not_earlier(self) -> None:
+        day = of(stamped("700.HK", "2026-03-18T00:00")).known_at(period="1d")
+        assert times(day, "known_at") == ["03-18 16:00"]
+        # A half day, of which nobody knows: its closing auction is stamped with the beginning of what is no break.
+        auction = of(stamped("700.HK", "2025-12-24T04:00")).known_at(period="1m")
+        assert times(auction, "known_at") == ["12-24 05:00"]
+
+    def test_a_week_with_a_holiday_may_be_called_partial_but_a_cut_one_is_not_called_whole(self) -> None:
+        dates = (*range(23, 27), *range(30, 31))
+        days = stamped("AAPL.US", *(f"2026-03-{date}T00:00" for date in dates), "2026-04-01T00:00", "2026-04-02T00:00")
+        # Of the first week Friday lacks, but it is no end of the frame; of the second, Tuesday and Good Friday.
+        assert column(of(days).resample("1w"), "partial") == [False, True]

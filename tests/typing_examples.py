@@ -9,6 +9,8 @@ import polars as pl
 import pyarrow as pa
 
 import alltick_frames as at
+import alltick_frames.pandas
+import alltick_frames.polars
 from alltick_frames.settings import FrameKind
 
 
@@ -59,3 +61,9 @@ def refused(client: at.Client) -> None:
     client.get_kline("EURUSD", "1d", "1y", prices="exact")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     client.get_suspensions("szse")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     client.get_last_trade("EURUSD", 5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+def accessors(eager: pl.DataFrame, lazy: pl.LazyFrame, of_pandas: pd.DataFrame) -> None:
+    assert_type(alltick_frames.polars.alltick(eager).resample("1h"), pl.DataFrame)
+    assert_type(alltick_frames.polars.alltick(lazy).resample("1h"), pl.LazyFrame)
+    assert_type(alltick_frames.pandas.alltick(of_pandas).ohlcv(), pd.DataFrame)

@@ -53,8 +53,9 @@ def checked(frame: pl.DataFrame) -> pl.DataFrame:
     numbers = [name for name in (*PRICES, *QUANTITIES) if name in frame.columns]
     tidy = frame.with_columns(
         *(pl.col(name).fill_nan(None) for name in numbers if frame.schema[name].is_float()),
-        # A column of nothing, as Polars reads one of pandas' without any value.
+        # A column of nothing: what NumPy-backed pandas holds without any value has no type.
         *(pl.col(name).cast(pl.Float64) for name in numbers if frame.schema[name] == pl.Null),
+        *(pl.col(name).cast(pl.String) for name in ("code",) if frame.schema[name] == pl.Null),
     )
     _check_values(tidy)
     return _in_order(tidy)
@@ -74,7 +75,7 @@ def check_columns(schema: pl.Schema) -> None:
 
 
 def _is_code(kind: pl.DataType) -> bool:
-    return kind in (pl.String, pl.Categorical, pl.Enum)
+    return kind in (pl.String, pl.Categorical, pl.Enum, pl.Null)
 
 
 def _is_instant(kind: pl.DataType) -> bool:
