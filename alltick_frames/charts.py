@@ -358,9 +358,11 @@ def decimals(prices: NDArray[np.float64]) -> int:
 
 
 def _span(first: datetime, last: datetime, *, by_date: bool) -> str:
-    if first.date() == last.date():
-        return f"{_day(first)}" if by_date or first == last else f"{_day(first)}, {first:%H:%M} – {last:%H:%M}"
-    return f"{_day(first)} – {_day(last)}"
+    if first.date() != last.date():
+        return f"{_day(first)} – {_day(last)}"
+    if by_date:
+        return _day(first)
+    return f"{_day(first)}, {first:%H:%M}" + (f" – {last:%H:%M}" if last != first else "")
 
 
 def _day(moment: datetime) -> str:

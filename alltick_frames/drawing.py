@@ -220,8 +220,9 @@ def _prices(colors: Colors, across: Callable[[str], alt.X], decimals: int) -> li
 
 
 def _volumes(colors: Colors, across: Callable[[str], alt.X]) -> list[alt.Chart]:
-    # Billions, which SI calls G.
-    axis = alt.Axis(labelExpr="replace(format(datum.value, '~s'), 'G', 'B')", tickCount=2, orient="right")
+    # Billions, which SI calls G; and no m, which it has for thousandths.
+    said = "replace(format(datum.value, datum.value < 1 ? '~f' : '~s'), 'G', 'B')"
+    axis = alt.Axis(labelExpr=said, tickCount=2, orient="right")
     return [_bodies(colors, across, alt.Y("volume:Q", axis=axis, title=None), alt.datum(0), 0.55)]
 
 
@@ -295,7 +296,12 @@ def coverage(shown: Stretches) -> Chart:
         # The stroke keeps the shortest span in sight.
         .mark_bar(clip=True, strokeWidth=1)
         .encode(
-            x=alt.X("from_ms:T", title="UTC", scale=across, axis=alt.Axis(labelExpr=_UTC, tickCount=9)),
+            x=alt.X(
+                "from_ms:T",
+                title="UTC",
+                scale=across,
+                axis=alt.Axis(labelExpr=_UTC, tickCount=9) if shown.rows else None,
+            ),
             x2="to_ms",
             y=alt.Y("row:N", scale=alt.Scale(domain=[*shown.groups]), title=None),
             size=alt.condition(alt.FieldOneOfPredicate("state", [*_SEEN]), alt.value(_THICK), alt.value(_THIN)),
