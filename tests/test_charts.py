@@ -437,7 +437,7 @@ class TestCoverage:
     def test_the_picture_shows_what_is_held_and_what_is_lost(self) -> None:
         bundle, _ = charts.coverage(SPANS)._repr_mimebundle_()
         assert pixels(bundle["image/png"], "#2f8bd0") > 5_000
-        assert pixels(bundle["image/png"], "#d9480f") > 100
+        assert pixels(bundle["image/png"], "#e5502a") > 100
 
     def test_rows_that_are_left_out_are_counted(self) -> None:
         many = pl.concat([SPANS[1].with_columns(code=pl.lit(f"{number}.HK")) for number in range(140)])
