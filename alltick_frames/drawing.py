@@ -37,18 +37,18 @@ _SAID: dict[Colors, str] = {
     "western": "green rises, red falls",
     "chinese": "red rises, green falls",
 }
-# What is held, and every reason why something is not.
+# What is held, and every reason why something is not; pale is what never was.
 _STATES = {
     "held": _BLUE,
-    "not_held": "#9a9a9a",
-    "history_start": "#c9c9c9",
-    "beyond_reach": "#e0a500",
+    "not_held": "#828282",
+    "history_start": "#b9b9b9",
+    "beyond_reach": "#bf8a00",
     "beyond_plan": "#b06fb5",
-    "lost": "#d9480f",
-    "invalid": "#a3283d",
-    "not_pageable": "#8c6d31",
-    "refused": "#5b7f95",
-    "no_data": "#6f7d2c",
+    "lost": "#e5502a",
+    "invalid": "#d8507a",
+    "not_pageable": "#1f9a9a",
+    "refused": "#7396ad",
+    "no_data": "#8a9a3f",
 }
 
 
