@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Codes,
         KlineOptions,
     )
+    from alltick_frames.streams import Stream, WhenFull
     from alltick_frames.watching import Bar
     from alltick_frames.wire import Exchange
 
@@ -58,6 +59,8 @@ __all__ = [
     "restatements",
     "scan_kline",
     "search_products",
+    "stream_order_book",
+    "stream_trades",
     "update",
     "watch_kline",
 ]
@@ -1638,3 +1641,101 @@ def forget() -> None:
     with _lock:
         _client = None
         _configured.clear()
+
+
+def stream_trades(codes: str | Iterable[str], *, buffer: int = 100_000, when_full: WhenFull = "block") -> Stream:
+    """Stream trades as they happen, as Arrow batches, until it is closed.
+
+    Needs `pip install 'alltick-frames[stream]'`. Both of the vendor's WebSockets are used as the codes ask for, with as
+    few connections as the plan allows codes on. What breaks is opened again, after waits that grow and are never below
+    the plan's spacing, and subscribed to again; the vendor sends no missed ticks afterwards, so each such stretch is a
+    record in the stream. Vendor pages: "Websocket interface", "Transaction quotation subscription".
+
+    Parameters
+    ----------
+    codes
+        As of `get_kline`, of any kinds. `stream.add(codes)` and `stream.remove(codes)` change them while it runs. A
+        code that the vendor refuses is left out, with a `StreamWarning`.
+    buffer
+        How many ticks may wait to be taken.
+    when_full
+        What then: `"block"` (default) reads no further until some are taken, so that the server may close the
+        connection in the end; `"drop"` drops the oldest, and says how many in a record; `"raise"` is a `StreamError`.
+
+    Returns
+    -------
+    Stream
+        Iterate over it (of an `AsyncClient`, with `async for`), and close it, or use it as a context manager. Each item
+        is one of:
+
+        - a `pyarrow.RecordBatch` of all that came since the last: `code`, `timestamp` (the trade's, UTC), `price`,
+          `volume` (shares, also of A shares; null where none is given), `turnover`, `side` (`buy` `sell` `neutral`;
+          null where there is none, as for forex), `seq`, `received_at`. In the order of arrival; repeats are left out.
+        - a `Gap`: from what was last heard of a connection to when its subscription stood again.
+        - a `Dropped`: ticks that came and are not handed over, and why.
+
+    Raises
+    ------
+    ArgumentError, ConfigError
+        What can be judged at once; also, when it begins, that the package websockets is missing.
+    PlanLimitError
+        More codes than the plan's connections carry.
+    AuthenticationError
+        While it runs: the token is not accepted. Nothing is tried again.
+    StreamError
+        While it runs: the buffer is full (`when_full="raise"`), or the vendor refuses a subscription without saying
+        which code is to blame.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     with client.stream_trades(["BTCUSDT"]) as stream:
+    ...         batch = next(stream)
+    >>> batch.schema.names
+    ['code', 'timestamp', 'price', 'volume', 'turnover', 'side', 'seq', 'received_at']
+    """
+    return _default().stream_trades(codes, buffer=buffer, when_full=when_full)
+
+
+def stream_order_book(
+    codes: str | Iterable[str],
+    levels: int | None = None,
+    *,
+    buffer: int = 100_000,
+    when_full: WhenFull = "block",
+) -> Stream:
+    """Stream order books as they change, as Arrow batches, until it is closed.
+
+    As `stream_trades`; vendor page "Order book subscription".
+
+    Parameters
+    ----------
+    codes, buffer, when_full
+        As of `stream_trades`.
+    levels
+        At most so many on each side; None is all that there are: up to 10 for Hong Kong, 5 for A shares and crypto, 1
+        for the rest.
+
+    Returns
+    -------
+    Stream
+        As of `stream_trades`; a batch has a row per side and level, or one without if a book is empty: `code`,
+        `timestamp`, `side` (`bid` `ask`), `level` (1 is the best), `price`, `volume` (A shares in lots of 100; null if
+        none), `seq`, `received_at`.
+
+    Raises
+    ------
+    ArgumentError, ConfigError, PlanLimitError, AuthenticationError, StreamError
+        As of `stream_trades`.
+
+    Examples
+    --------
+    >>> import alltick_frames as at
+    >>> with at.sandbox.running() as sandbox, at.Client(**sandbox.settings) as client:
+    ...     with client.stream_order_book("BTCUSDT", levels=2) as stream:
+    ...         batch = next(stream)
+    >>> batch["side"].to_pylist(), batch["level"].to_pylist()
+    (['bid', 'bid', 'ask', 'ask'], [1, 2, 1, 2])
+    """
+    return _default().stream_order_book(codes, levels, buffer=buffer, when_full=when_full)

@@ -24,6 +24,7 @@ from alltick_frames import (
     products,
     scan,
     schemas,
+    streams,
     surveys,
     updating,
     watching,
@@ -61,6 +62,7 @@ from alltick_frames.plans import plan_named
 from alltick_frames.ranges import parse_range
 from alltick_frames.scan import EVERYTHING, Scan
 from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token
+from alltick_frames.sockets import STREAM_PATHS, open_socket
 from alltick_frames.store import Archive
 from alltick_frames.transport import LATENCY_GUESS_S, Transport
 
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from alltick_frames.backfill import Walk
+    from alltick_frames.codes import Family
     from alltick_frames.drawing import Chart
     from alltick_frames.estimate import Estimate, Price
     from alltick_frames.exports import Format
@@ -80,7 +83,10 @@ if TYPE_CHECKING:
     from alltick_frames.plans import Endpoint, Plan
     from alltick_frames.probe import Finding
     from alltick_frames.scan import Part
+    from alltick_frames.sockets import Socket
     from alltick_frames.spans import Missing, Span
+    from alltick_frames.streams import WhenFull
+    from alltick_frames.subscription import Kind
     from alltick_frames.wire import Exchange, Group, SymbolsEndpoint
 
 __all__ = ["UPDATING", "Calls", "one_of"]
@@ -372,6 +378,47 @@ class Calls:
             )
         ]
         return self._begin_call(options, questions)
+
+    def _stream(
+        self, kind: Kind, codes: str | Iterable[str], levels: int | None, buffer: int, when_full: WhenFull
+    ) -> streams.AsyncStream:
+        """Judge what can be judged before anything is sent."""
+        if levels is not None and not (type(levels) is int and levels > 0):
+            raise ArgumentError(f"levels={levels!r} must be a whole number from 1 on, or None for all there are")
+        if not (type(buffer) is int and buffer > 0):
+            raise ArgumentError(f"buffer={buffer!r} must be a whole number of ticks from 1 on")
+        one_of("when_full", when_full, streams.WhenFull)
+        if self.settings.network == "never":
+            raise ArgumentError("network='never': nothing is streamed; use network='auto'")
+        self._require_token()
+        tell(self._agree_on_plan())
+        return streams.AsyncStream(
+            kind,
+            codes,
+            self.settings.plan,
+            self._open_stream,
+            self._refused_codes,
+            levels=levels or 0,
+            buffer=buffer,
+            when_full=when_full,
+        )
+
+    async def _open_stream(self, family: Family) -> Socket:
+        """Open a connection when the plan allows the next."""
+        settings = self.settings
+        if settings.token is None:
+            raise AssertionError("a stream without a token is refused")
+        ledger = self._ledger(settings.token)
+        await ledger.wait_for(await ledger.reserve("stream"), "stream")
+        return await open_socket(settings.ws_url, STREAM_PATHS[family], settings.token)
+
+    async def _refused_codes(self, codes: Sequence[str]) -> dict[str, AllTickError]:
+        """Ask for the last trade of each of *codes*: that names those that the vendor refuses."""
+        survey = self._symbols("trade_tick", codes, None, "arrow", "ignore", None)
+        await self._inquire(survey, progress_bars.quiet)
+        if survey.findings.failure is not None:
+            raise survey.findings.failure
+        return dict(survey.findings.refused)
 
     def _begin_watch(
         self, codes: str | Iterable[str], period: Period | str, on_incomplete: OnIncomplete | None

@@ -23,6 +23,7 @@ from alltick_frames.background import BackgroundLoop
 from alltick_frames.calls import UPDATING, Calls, one_of
 from alltick_frames.frames import to_frame
 from alltick_frames.settings import FrameKind, Network, OnIncomplete, Settings, Token, resolve
+from alltick_frames.streams import AsyncStream, Stream
 
 if TYPE_CHECKING:
     import os
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         Codes,
         KlineOptions,
     )
+    from alltick_frames.streams import WhenFull
     from alltick_frames.wire import Exchange
 
 __all__ = ["AsyncClient", "Client"]
@@ -493,6 +495,23 @@ class AsyncClient(Calls):
         with progress_bars.shown(progress, _EXAMINING) as report:
             findings += await self._examine(report, probe=probe)
         return to_frame(checkup.table(findings), kind)
+
+    def stream_trades(
+        self, codes: str | Iterable[str], *, buffer: int = 100_000, when_full: WhenFull = "block"
+    ) -> AsyncStream:
+        """Stream trades as they happen; see `alltick_frames.stream_trades`."""
+        return self._stream("trades", codes, None, buffer, when_full)
+
+    def stream_order_book(
+        self,
+        codes: str | Iterable[str],
+        levels: int | None = None,
+        *,
+        buffer: int = 100_000,
+        when_full: WhenFull = "block",
+    ) -> AsyncStream:
+        """Stream order books as they change; see `alltick_frames.stream_order_book`."""
+        return self._stream("order_book", codes, levels, buffer, when_full)
 
     def watch_kline(
         self, codes: str | Iterable[str], period: Period | str, *, on_incomplete: OnIncomplete | None = None
@@ -1110,6 +1129,23 @@ class Client:
         with progress_bars.shown(progress, _EXAMINING) as report:
             findings += self._background.run(lambda post: client._examine(post, probe=probe), report)
         return to_frame(checkup.table(findings), kind)
+
+    def stream_trades(
+        self, codes: str | Iterable[str], *, buffer: int = 100_000, when_full: WhenFull = "block"
+    ) -> Stream:
+        """Stream trades as they happen; see `alltick_frames.stream_trades`."""
+        return Stream(self._client._stream("trades", codes, None, buffer, when_full), self._background)
+
+    def stream_order_book(
+        self,
+        codes: str | Iterable[str],
+        levels: int | None = None,
+        *,
+        buffer: int = 100_000,
+        when_full: WhenFull = "block",
+    ) -> Stream:
+        """Stream order books as they change; see `alltick_frames.stream_order_book`."""
+        return Stream(self._client._stream("order_book", codes, levels, buffer, when_full), self._background)
 
     def watch_kline(
         self, codes: str | Iterable[str], period: Period | str, *, on_incomplete: OnIncomplete | None = None

@@ -25,7 +25,8 @@ AllTickWarning (UserWarning)
 ├── LongWaitWarning                   more than a minute, or more than today's allowance
 ├── OutageWarning                     a watch cannot reach the vendor, and goes on trying
 ├── PlanWarning                       no plan known: the Free plan's limits are assumed
-└── ProductListWarning                the product list is an older one, the built-in one, or lacks rows
+├── ProductListWarning                the product list is an older one, the built-in one, or lacks rows
+└── StreamWarning                     a stream goes on without something
 ```
 
 Messages name the argument, the value, what is allowed and the next step; none ever holds a token.
@@ -184,6 +185,10 @@ class StreamError(AllTickError):
 
 class AllTickWarning(UserWarning):
     """Base of every warning this library gives."""
+
+
+class StreamWarning(AllTickWarning):
+    """A stream goes on without something."""
 
 
 class IncompleteDataWarning(AllTickWarning):

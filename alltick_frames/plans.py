@@ -38,7 +38,15 @@ DEPTH_TOLERANCE = 0.1
 
 # What a request can be sent to.
 Endpoint = Literal[
-    "kline", "batch_kline", "trade_tick", "depth_tick", "static_info", "halts_sse", "halts_nyse", "halts_nasdaq"
+    "kline",
+    "batch_kline",
+    "trade_tick",
+    "depth_tick",
+    "static_info",
+    "halts_sse",
+    "halts_nyse",
+    "halts_nasdaq",
+    "stream",
 ]
 
 
@@ -70,6 +78,8 @@ class Plan:
         Pairs of code and period in one request to `/batch-kline`.
     codes
         Codes in one request to `/depth-tick`, `/trade-tick` or `/static_info`; more are silently left out.
+    stream
+        WebSocket connections opened.
     connections, codes_a_connection
         Of the WebSocket.
     history_years
@@ -85,6 +95,7 @@ class Plan:
     kline: Rate
     batch_kline: Rate
     halts: Rate
+    stream: Rate
     combined: Rate
     minute: Rate
     day: Rate
@@ -105,6 +116,8 @@ class Plan:
         """Give the rate that *endpoint* has beside those of all requests together; None if there is no such one."""
         if endpoint == "batch_kline":
             return self.batch_kline
+        if endpoint == "stream":
+            return self.stream
         return self.halts if endpoint.startswith("halts_") else None
 
     @property
@@ -151,6 +164,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         **dict.fromkeys(("kline", "batch_kline", "combined", "minute", "day", "batch_groups", "codes"), _LIMITS),
         **dict.fromkeys(("connections", "codes_a_connection"), _LIMITS),
+        "stream": Source("Websocket interface", "2026-06"),
         "halts": Source("GET /api/suspension", "2026-07"),
         "history_years": _PRICES,
     }
@@ -190,6 +204,7 @@ def _plan(
         kline=rate,
         batch_kline=Rate(*batch_kline),
         halts=Rate(1, 60),
+        stream=Rate(1, 10 if slow else 3),
         combined=rate,
         minute=Rate(a_minute, 60),
         day=Rate(a_day, 86_400),
@@ -263,7 +278,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
     }
 )
 
-_RATES = ("kline", "batch_kline", "halts", "combined", "minute", "day")
+_RATES = ("kline", "batch_kline", "halts", "stream", "combined", "minute", "day")
 
 
 def plan_named(name: str, limits: Mapping[str, Any] | None = None) -> Plan:

@@ -20,9 +20,11 @@ __all__ = [
     "LAST_TRADES",
     "LATEST",
     "ORDER_BOOK",
+    "ORDER_BOOKS",
     "PRODUCTS",
     "RESTATEMENTS",
     "STATIC_INFO",
+    "TRADES",
     "UPDATED",
     "halts",
 ]
@@ -61,6 +63,26 @@ ORDER_BOOK = pa.schema(
         pa.field("volume", pa.float64()),
         pa.field("seq", pa.int64()),
         pa.field("limit_state", pa.string()),
+    ]
+)
+
+_RECEIVED = pa.field("received_at", TIMESTAMP, nullable=False)
+
+# What `stream_trades` gives.
+TRADES = pa.schema([*LAST_TRADES, _RECEIVED])
+TRADES = TRADES.set(1, TRADES.field("timestamp").with_nullable(nullable=False))
+
+# What `stream_order_book` gives: one row per level, or one without if the book is empty.
+ORDER_BOOKS = pa.schema(
+    [
+        CODE,
+        pa.field("timestamp", TIMESTAMP, nullable=False),
+        pa.field("side", pa.string()),
+        pa.field("level", pa.int32()),
+        pa.field("price", pa.float64()),
+        pa.field("volume", pa.float64()),
+        pa.field("seq", pa.int64()),
+        _RECEIVED,
     ]
 )
 

@@ -159,7 +159,7 @@ def resolve(
         plan_named=plan is not None,
         limits=limits,
         base_url=base_url,
-        ws_url=_url("ws_url", ws_url, DEFAULT_WS_URL, "wss"),
+        ws_url=_url("ws_url", ws_url, _stream_of(base_url), "wss"),
         products_url=_products_url(products_url, base_url, token),
         cache_dir=_directory("cache", cache_dir),
         state_dir=_directory("state"),
@@ -223,6 +223,11 @@ def _url(name: str, argument: str | None, default: str, secure: str) -> str:
             f"{parts.scheme}:// is for this machine only"
         )
     return url
+
+
+def _stream_of(base_url: str) -> str:
+    """Give the address of the streams of a service: of the vendor's its own, of another server the same host."""
+    return DEFAULT_WS_URL if _is_vendors(base_url) else f"ws{base_url.removeprefix('http')}"
 
 
 def _products_url(argument: str | None, base_url: str, token: Token | None) -> str:

@@ -98,9 +98,42 @@ def main(directory: Path) -> None:
     failing("scanned", lambda: at.scan_kline("700.HK", "1m", "2024-01-01/2024-01-31").collect())
     failing("budget", lambda: at.get_kline("BTCUSDT", "1m", "30d", max_wait=0))
     failing("stopped", lambda: at.get_kline("BTCUSDT", "1m", "30d", progress=stop))
+    for name, act in (
+        ("streamed, refused", lambda: next(at.stream_trades("NOSUCHCODE"))),
+        ("streamed, wrong token", lambda: next(at.Client("wrong", base_url=server.url).stream_trades("BTCUSDT"))),
+        ("streamed, plan", lambda: at.Client(limits={"codes_a_connection": 0}).stream_trades("BTCUSDT")),
+        ("streamed to nobody", lambda: unreachable(directory)),
+        ("streamed and cut off", lambda: cut_off(server)),
+    ):
+        failing(name, act)
     server.configure(latency_ms=300)
     failing("cancelled", lambda: asyncio.run(cancelled(), debug=True))
     server.configure(latency_ms=0)
+
+
+def unreachable(directory: Path) -> None:
+    """Wait a moment for a stream of which no connection opens."""
+
+    async def waited() -> None:
+        client = at.AsyncClient(
+            base_url="http://127.0.0.1:9", cache_dir=directory / "none", limits={"stream": (1, 0.1)}
+        )
+        async with client, client.stream_trades("BTCUSDT") as stream:
+            await asyncio.wait_for(anext(stream), 0.5)
+
+    asyncio.run(waited(), debug=True)
+
+
+def cut_off(server: at.sandbox.Sandbox) -> None:
+    """Be told in the middle of a stream that the token is no longer good."""
+    with at.Client(limits={"stream": (1, 0.1)}).stream_trades("BTCUSDT") as stream:
+        next(stream)
+        server.disturb_streams("drop")
+        server.disturb_streams("refuse", 0.3)
+        next(item for item in stream if isinstance(item, at.Gap))
+        server.disturb_streams("token_invalid")
+        for _ in stream:
+            pass
 
 
 def succeed(directory: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alltick_frames.sandbox.state import State
     from alltick_frames.sandbox.ticks import Trade
 
-__all__ = ["SHAPES", "answer"]
+__all__ = ["SHAPES", "answer", "row"]
 
 LEVELS = {
     AssetClass.FOREX: 1,
@@ -67,6 +67,17 @@ def answer(state: State, family: Family, data: dict[str, Any]) -> tuple[dict[str
     trades = [trade for code in codes if (trade := ticks.newest_trade(state, code)) is not None]
     rows = [_row(trade, state.books.get(trade.code), state.readings) for trade in trades if _depth(trade.product)]
     return symbols.listed("tick_list", rows, state.readings), 0
+
+
+def row(state: State, trade: Trade, levels: int) -> dict[str, Any] | None:
+    """Return the book around *trade* as it is pushed, at most *levels* of each side (0: all); None if there is none."""
+    if not _depth(trade.product):
+        return None
+    book = _row(trade, state.books.get(trade.code), state.readings)
+    for side in ("bids", "asks"):
+        if levels and side in book:
+            book[side] = book[side][:levels]
+    return book
 
 
 def _depth(product: Product | None) -> int:

@@ -89,6 +89,12 @@ async def _bars(state: State, request: Request) -> Response:
     return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
 
 
+async def _streams(state: State, request: Request) -> Response:
+    if request.method == "POST":
+        await state.streams.act(request.query_params["action"], float(request.query_params.get("seconds", 0)))
+    return JSONResponse(state.streams.shown())
+
+
 _HANDLERS: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "state", _state),
     ("POST", "reset", _reset),
@@ -96,4 +102,6 @@ _HANDLERS: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "replay", _replay),
     ("POST", "end_replays", _end_replays),
     ("GET", "bars", _bars),
+    ("GET", "streams", _streams),
+    ("POST", "streams", _streams),
 )

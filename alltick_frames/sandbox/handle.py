@@ -132,6 +132,34 @@ class Sandbox:
         counts: dict[str, Any] = self._state()["counters"]
         return counts
 
+    def streams(self) -> dict[str, Any]:
+        """Return what there is and has been of WebSockets.
+
+        ``connections`` (their family, and the codes of ``trades`` and ``order_book``), ``opened`` by family, ``pushed``
+        by code, ``violations`` (``spacing``, ``codes``, ``connections``) and ``messages`` that came.
+        """
+        shown: dict[str, Any] = json.loads(self._call("GET", "streams"))
+        return shown
+
+    def disturb_streams(self, action: str, seconds: float = 0) -> None:
+        """Do something to all WebSocket connections.
+
+        Parameters
+        ----------
+        action
+            ``drop`` closes them; ``half_open`` neither reads nor sends any more; ``refuse`` answers new ones with 429
+            for some *seconds*; ``garbage`` sends a tick that is none; ``token_invalid`` and ``too_many`` send `ret` 401
+            and 606.
+        seconds
+            Of ``refuse``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such action.
+        """
+        self._post(f"streams?{urlencode({'action': action, 'seconds': seconds})}", b"")
+
     def violations(self) -> dict[str, int]:
         """Return how often each limit was exceeded, by window and reading: ``{"kline/sliding": 1}``."""
         counts: dict[str, int] = self.counters()["violations"]

@@ -44,6 +44,10 @@ class Plan:
     """Codes in one request for ticks or static information."""
     history_years: int | None
     """How far back the quote family answers; None where the plan sells no paged history."""
+    connections: int
+    """WebSocket connections of each family."""
+    stream_codes: int
+    """Codes of each kind on one of them."""
     covers: Callable[[str], bool]
     """Whether the plan includes a code."""
 
@@ -58,6 +62,7 @@ def _plan(
     groups: int,
     years: int | None,
     codes: int = 50,
+    streams: tuple[int, int] = (10, 3_000),
     covers: Callable[[str], bool] = lambda _code: True,
 ) -> Plan:
     windows = (
@@ -70,7 +75,7 @@ def _plan(
         Window("minute", minute, 60),
         Window("day", day, DAY_S),
     )
-    return Plan(name, windows, groups, codes, years, covers)
+    return Plan(name, windows, groups, codes, years, *streams, covers)
 
 
 def _suffix(*suffixes: str) -> Callable[[str], bool]:
@@ -81,10 +86,19 @@ PLANS = {
     plan.name: plan
     for plan in (
         _plan(
-            "free", (1, 10), (1, 10), minute=10, day=1_000, groups=5, codes=5, years=1, covers=DEMO_CODES.__contains__
+            "free",
+            (1, 10),
+            (1, 10),
+            minute=10,
+            day=1_000,
+            groups=5,
+            codes=5,
+            years=1,
+            streams=(1, 5),
+            covers=DEMO_CODES.__contains__,
         ),
-        _plan("basic", (1, 1), (1, 3), minute=60, day=86_400, groups=100, years=1),
-        _plan("premium", (10, 1), (1, 2), minute=600, day=864_000, groups=200, years=3),
+        _plan("basic", (1, 1), (1, 3), minute=60, day=86_400, groups=100, years=1, streams=(1, 100)),
+        _plan("premium", (10, 1), (1, 2), minute=600, day=864_000, groups=200, years=3, streams=(3, 200)),
         _plan("professional", (20, 1), (1, 1), minute=1_200, day=1_728_000, groups=500, years=5),
         _plan("all_hk", (20, 1), (1, 1), minute=1_200, day=1_728_000, groups=500, years=None, covers=_suffix(".HK")),
         _plan(

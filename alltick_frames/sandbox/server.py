@@ -21,6 +21,7 @@ from alltick_frames.sandbox.control import control_app
 from alltick_frames.sandbox.exchange import Exchange
 from alltick_frames.sandbox.limits import plan_named
 from alltick_frames.sandbox.state import State
+from alltick_frames.sandbox.stream import serve_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -44,6 +45,8 @@ def create_app(state: State) -> ASGIApp:
             # Before the limits count it: that is how a network brings two honest requests too close together.
             await asyncio.sleep(state.faults.jitter_s(state.jitter_ms))
             await Exchange(state, Request(scope, receive), receive, send).run()
+        elif scope["type"] == "websocket":
+            await serve_stream(state, scope, receive, send)
 
     return app
 
@@ -123,7 +126,7 @@ def serve(
     config = uvicorn.Config(
         create_app(state),
         http=Connection,
-        ws="none",
+        ws="websockets-sansio",
         lifespan="off",
         loop="asyncio",
         log_level="error",

@@ -15,6 +15,7 @@ from alltick_frames.sandbox.products import Product, find_product
 from alltick_frames.sandbox.readings import Readings, changed
 from alltick_frames.sandbox.replay import Replay
 from alltick_frames.sandbox.sheets import TABS
+from alltick_frames.sandbox.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -50,6 +51,7 @@ class State:
     codes: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     log: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
+    streams: Streams = field(default_factory=Streams)
 
     def source(self, code: str) -> tuple[Market | Replay, Product | None] | None:
         """Return what answers for *code* and, unless it is a replay, its product; None if unknown."""
@@ -95,6 +97,7 @@ class State:
         for counts in (self.totals, self.endpoints, self.codes, self.answers, self.log):
             counts.clear()
         self.limiter.forget()
+        self.streams.forget()
         self.faults.upcoming.clear()
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alltick_frames.sandbox.readings import Readings
     from alltick_frames.sandbox.state import State
 
-__all__ = ["BUY", "NEUTRAL", "SELL", "Trade", "answer", "newest_trade", "stamp_text"]
+__all__ = ["BUY", "NEUTRAL", "SELL", "Trade", "answer", "newest_trade", "row", "stamp_text"]
 
 _MINUTE_MS = 60_000
 # Sequence numbers count from here, so that they do not look like times.
@@ -58,7 +58,7 @@ def answer(state: State, family: Family, data: dict[str, Any]) -> tuple[dict[str
     """Return the members of the answer that follow ``trace``, and that it holds no bars."""
     codes = symbols.answered_codes(state, family, data)
     trades = [trade for code in codes if (trade := newest_trade(state, code)) is not None]
-    rows = [_row(trade, state.readings) for trade in trades]
+    rows = [row(trade, state.readings) for trade in trades]
     return symbols.listed("tick_list", rows, state.readings), 0
 
 
@@ -105,10 +105,11 @@ def _direction(product: Product | None, key: int, readings: Readings) -> int:
     return readings.otc_direction if product.asset_class in COUNTS_TICKS else NEUTRAL
 
 
-def _row(trade: Trade, readings: Readings) -> dict[str, Any]:
+def row(trade: Trade, readings: Readings) -> dict[str, Any]:
+    """Return the tick as it is sent."""
     has_turnover = trade.product is None or trade.product.has_turnover
     worth = trade.price * trade.volume if trade.volume is not None and has_turnover else None
-    row = {
+    tick = {
         "code": trade.code,
         "seq": trade.seq,
         "tick_time": stamp_text(trade.at_ms, readings),
@@ -117,7 +118,7 @@ def _row(trade: Trade, readings: Readings) -> dict[str, Any]:
         "turnover": None if worth is None else price_text(worth, readings),
         "trade_direction": trade.direction,
     }
-    return symbols.with_amounts(row, readings)
+    return symbols.with_amounts(tick, readings)
 
 
 def stamp_text(at_ms: int, readings: Readings) -> str:
