@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         restatements,
         scan_kline,
         search_products,
+        stream_order_book,
+        stream_trades,
         update,
         watch_kline,
     )
@@ -64,12 +66,15 @@ if TYPE_CHECKING:
         RateLimitError,
         StoreError,
         StreamError,
+        StreamWarning,
         TransportError,
         UnknownCodeError,
     )
     from alltick_frames.estimate import Estimate
     from alltick_frames.periods import Period
     from alltick_frames.spans import Missing, Span
+    from alltick_frames.streams import Dropped
+    from alltick_frames.subscription import Gap
     from alltick_frames.watching import Bar
 
 __all__ = [

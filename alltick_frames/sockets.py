@@ -6,7 +6,9 @@ what goes wrong is raised anew outside of the `except` block, without that frame
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit
 
@@ -24,6 +26,8 @@ __all__ = ["STREAM_PATHS", "Socket", "open_socket"]
 STREAM_PATHS = {Family.STOCK: "/quote-stock-b-ws-api", Family.QUOTE: "/quote-b-ws-api"}
 
 _UNAUTHORISED, _TOO_MANY = 401, 429
+# No status of HTTP's.
+_CANCELLED = -1
 _OPEN_WITHIN_S = 10.0
 # A book of all levels is some kilobytes.
 _LARGEST_FRAME = 4 * 2**20
@@ -105,6 +109,9 @@ async def open_socket(ws_url: str, path: str, token: Token) -> Socket:
     status, why, connection = await _open(ws_url, path, token)
     if connection is not None:
         return Socket(connection)
+    if status == _CANCELLED:
+        # Anew: the traceback of the one that was caught has the URL.
+        raise asyncio.CancelledError
     if status == _UNAUTHORISED:
         raise AuthenticationError("the vendor does not accept the token (HTTP 401)", ret=_UNAUTHORISED)
     said = {_TOO_MANY: "too many or too frequent connections (HTTP 429)", 0: why}.get(status, f"HTTP {status}")
@@ -124,25 +131,27 @@ async def _open(ws_url: str, path: str, token: Token) -> tuple[int, str, ClientC
 
     proxy: Literal[True] | None = None if is_loopback(urlsplit(ws_url).hostname or "") else True
     try:
-        return (
-            0,
-            "",
-            await Straight(
-                f"{ws_url}{path}?token={quote(token.reveal(), safe='')}",
-                proxy=proxy,
-                logger=_off,
-                compression=None,
-                open_timeout=_OPEN_WITHIN_S,
-                # The service has heartbeats of its own.
-                ping_interval=None,
-                close_timeout=1,
-                max_size=_LARGEST_FRAME,
-            ),
+        connection = await Straight(
+            f"{ws_url}{path}?token={quote(token.reveal(), safe='')}",
+            proxy=proxy,
+            logger=_off,
+            compression=None,
+            open_timeout=_OPEN_WITHIN_S,
+            # The service has heartbeats of its own.
+            ping_interval=None,
+            close_timeout=1,
+            max_size=_LARGEST_FRAME,
         )
+        # It remembers its URL, in two places.
+        connection.protocol.uri = replace(connection.protocol.uri, query="")
+        connection.request = None
     except InvalidStatus as error:
         return error.response.status_code, "", None
+    except asyncio.CancelledError:
+        return _CANCELLED, "", None
     except (OSError, TimeoutError, WebSocketException, ValueError) as error:
         return 0, _named(error), None
+    return 0, "", connection
 
 
 def _named(error: Exception) -> str:

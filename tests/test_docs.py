@@ -58,12 +58,15 @@ EXAMPLES = [
 ]
 
 
+NO_RESULTS = ("at", "pa", "pl", "__builtins__", "client", "sandbox", "stream", "item")
+
+
 @pytest.mark.usefixtures("default_client")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_of_the_readme_or_a_guide_runs(example: str) -> None:
     names: dict[str, object] = {}
     exec(compile(example, "README", "exec"), names)
-    results = [value for name, value in names.items() if name not in ("at", "pl", "__builtins__", "client", "sandbox")]
+    results = [value for name, value in names.items() if name not in NO_RESULTS]
     assert results
     for result in results:
         assert result.bars[1] if isinstance(result, at.Estimate) else len(result)  # type: ignore[arg-type]
