@@ -304,9 +304,9 @@ def scan_kline(
 
     What `filter` says of `code` and `timestamp` decides what is read, and what is fetched: comparisons, `is_between`,
     `is_in`, `==`, their `&`, `|` and `~`, also of `.dt.date()`, `.dt.year()`, `.dt.truncate(…)`,
-    `.dt.convert_time_zone(…)`, casts and added durations. All other conditions are applied to what those leave. Columns
-    that are not needed are not read. `collect(engine="streaming")` of an aggregate holds a few files' bars at a time. A
-    predicate with a Python function needs `cloudpickle`, as with every source of Polars.
+    `.dt.convert_time_zone(…)`, casts that cannot fail and added durations. All else is applied to what those leave.
+    Columns that are not needed are not read. `collect(engine="streaming")` of an aggregate holds a few files' bars at a
+    time. A predicate with a Python function needs `cloudpickle`, as with every source of Polars.
 
     Parameters
     ----------
