@@ -66,6 +66,7 @@ __all__ = [
     "RateLimitError",
     "StoreError",
     "StreamError",
+    "StreamWarning",
     "TransportError",
     "UnknownCodeError",
 ]

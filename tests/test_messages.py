@@ -136,7 +136,7 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     (
         {"limits": {"hourly": (1, 3600)}},
         "limits has no figure 'hourly'; use some of: batch_groups batch_kline codes codes_a_connection combined "
-        "connections day halts history_years kline margin_s minute pause_s share",
+        "connections day halts history_years kline margin_s minute pause_s share stream",
     ),
     ({"limits": {"kline": 7}}, "limits['kline']=7 must be (requests, seconds), such as (10, 1)"),
 ]

@@ -80,7 +80,7 @@ def test_a_figure_that_plans_do_not_have_is_refused_with_those_they_have(figure:
         plan_named("free", {figure: (1, 1)})
     assert str(caught.value) == (
         f"limits has no figure {figure!r}; use some of: batch_groups batch_kline codes codes_a_connection combined "
-        "connections day halts history_years kline margin_s minute pause_s share"
+        "connections day halts history_years kline margin_s minute pause_s share stream"
     )
 
 
