@@ -125,6 +125,10 @@ class BytesDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
         return path
 
 
+# Connections of a process that forked, kept from being collected, and so closed, in the child.
+_abandoned: list[sqlite3.Connection | None] = []
+
+
 def _checked(value: bytes) -> bytes:
     body = value[_CRC_BYTES:]
     if len(value) < _CRC_BYTES or zlib.crc32(body) != int.from_bytes(value[:_CRC_BYTES], "little"):
@@ -145,8 +149,9 @@ class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
     @property
     def _con(self) -> sqlite3.Connection:
         if self._shared is None or self._opened_by != os.getpid():
-            # A connection must not be carried into a forked child.
-            self.close()
+            # A connection must not be carried into a forked child; closing it, too, is for the parent: in the child it
+            # hung, once in some thousand forks.
+            _abandoned.append(self._shared)
             self._shared = self._connected()
             self._opened_by = os.getpid()
         return self._shared
@@ -168,7 +173,7 @@ class Index(Cache):  # type: ignore[misc]  # diskcache is untyped
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
-        if self._shared is not None:
+        if self._shared is not None and self._opened_by == os.getpid():
             self._shared.close()
             self._shared = None
 
