@@ -104,7 +104,7 @@ async def open_socket(ws_url: str, path: str, token: Token) -> Socket:
         import websockets.asyncio.client  # noqa: F401, PLC0415
     except ImportError:
         raise ConfigError(
-            "streams need the package websockets: pip install 'alltick-frames[stream]' (websockets 14 or newer)"
+            "streams need the package websockets: pip install 'alltick-frames[stream]' (websockets 15 or newer)"
         ) from None
     status, why, connection = await _open(ws_url, path, token)
     if connection is not None:

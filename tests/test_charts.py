@@ -516,7 +516,9 @@ class TestThePlotOfAFrame:
         pandas = bars.to_pandas(use_pyarrow_extension_array=True)
         frames: list[Any] = [bars, bars.lazy(), pandas, pandas.set_index("timestamp")]
         drawn = [frame.alltick.plot(colors="chinese").to_dict() for frame in frames]
-        assert all(one == drawn[0] for one in drawn)
+        # Older Altairs number all views that there are.
+        plain = [re.sub(r"view_\d+", "view", str(one)) for one in drawn]
+        assert all(one == plain[0] for one in plain)
         assert "EURUSD · 1h" in str(drawn[0])
         with pytest.raises(at.ArgumentError, match="code='GOLD'"):
             frames[0].alltick.plot("GOLD")

@@ -156,8 +156,9 @@ class Talk(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Left in peace, the server ends with what is wanted, and hears a heartbeat every ten seconds."""
-        if self.server is None:
+        if self.server is None or self.talk.is_dead(self.now_s):
             self.open()
+        self.hear()
         server = self.server
         assert server is not None
         self.talk._refused.clear()  # noqa: SLF001  # as if the codes were wanted anew

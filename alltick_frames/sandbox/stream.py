@@ -42,6 +42,9 @@ async def serve_stream(state: State, scope: Scope, receive: Receive, send: Send)
     if refusal is not None or family is None:
         status, body = refusal or (404, {})
         await socket.send_denial_response(JSONResponse(body, status))
+        # uvicorn takes whoever leaves before the client does for one that never answered.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(receive(), _SPACING_S)
         return
     await socket.accept()
     wire = Wire(socket, family)
